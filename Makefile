@@ -1,0 +1,237 @@
+# sendmail365: build, test, install.  "make help" lists the targets.
+#
+# Switches: V=1 shows commands; WERROR=1; SANITIZE=1 builds with ASan and UBSan
+# into build/sanitize; PREFIX BINDIR SBINDIR LIBDIR MANDIR SYSCONFDIR LOCALSTATEDIR DESTDIR as
+# usual; CFLAGS and LDFLAGS come after ours and do not replace them.
+
+VERSION := 0.1.0
+
+PREFIX ?= /usr
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/sendmail365
+SYSCONFDIR ?= /etc
+LOCALSTATEDIR ?= /var
+DESTDIR ?=
+PKG_CONFIG ?= pkg-config
+PYTHON ?= /usr/bin/python3
+CLANG ?= clang
+CFLAGS ?= -O2 -g
+LDFLAGS ?=
+SANITIZE ?=
+WERROR ?=
+V ?=
+
+ifneq ($(SANITIZE),)
+B := build/sanitize
+else
+B := build
+endif
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' $(1) $(2))
+
+cc-option = $(shell $(CC) -Werror $(1) -c -x c -o /dev/null /dev/null \
+    2>/dev/null && echo '$(1)')
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion \
+    -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+    -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 \
+    -Wswitch-enum -Wimplicit-fallthrough -Wnull-dereference \
+    $(if $(WERROR),-Werror)
+HARDENING := -fno-common -fno-strict-aliasing -fno-delete-null-pointer-checks \
+    -U_FORTIFY_SOURCE -fstack-protector-strong -fstack-clash-protection -fPIE \
+    $(call cc-option,-ftrivial-auto-var-init=zero) \
+    $(call cc-option,-fzero-call-used-regs=used-gpr) \
+    $(call cc-option,-fcf-protection=full) \
+    $(call cc-option,-mbranch-protection=standard) \
+    $(call cc-option,-fstrict-flex-arrays=3)
+ifneq ($(SANITIZE),)
+HARDENING += -fsanitize=address,undefined -fno-sanitize-recover=all \
+    -fno-omit-frame-pointer
+else
+HARDENING += -D_FORTIFY_SOURCE=3
+endif
+
+DEFINES := -D_GNU_SOURCE -DSENDMAIL365_VERSION='"$(VERSION)"' \
+    -DSENDMAIL365_SBINDIR='"$(SBINDIR)"' \
+    -DSENDMAIL365_SYSCONFDIR='"$(SYSCONFDIR)"' \
+    -DSENDMAIL365_LOCALSTATEDIR='"$(LOCALSTATEDIR)"'
+PACKAGES := libssl libcrypto libsasl2 libcurl inih jansson
+PACKAGE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
+PACKAGE_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lresolv
+
+ALL_CFLAGS = -std=c17 $(DEFINES) -Ilib $(WARNINGS) $(HARDENING) \
+    -ffile-prefix-map=$(CURDIR)/= $(PACKAGE_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(HARDENING) -pie -Wl,-z,relro,-z,now,-z,noexecstack \
+    -Wl,--as-needed $(LDFLAGS)
+
+LIB_SRC := $(sort $(wildcard lib/*/*.c))
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
+BASE_OBJ := $(filter $(B)/lib/core/% $(B)/lib/mail/%,$(LIB_OBJ))
+SENDMAIL_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard cmd/sendmail/*.c)))
+S365_OBJ := $(patsubst %.c,$(B)/%.o,$(sort $(wildcard cmd/sendmail365/*.c)))
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(B)/tests/unit/%)
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_NAMES := $(FUZZ_SRC:tests/fuzz/%.c=%)
+REPLAY_BIN := $(FUZZ_NAMES:%=$(B)/tests/fuzz/%)
+# A folder of cmd/ is a program.
+PROGRAMS := $(patsubst cmd/%/,$(B)/%,$(sort $(wildcard cmd/*/)))
+C_FILES = $(sort $(wildcard lib/*/*.[ch] cmd/*/*.[ch] tests/*/*.[ch]))
+
+.PHONY: all
+all: tools $(PROGRAMS)
+
+.PHONY: tools
+tools:
+	@$(PKG_CONFIG) --exists $(PACKAGES) && command -v $(CC) >/dev/null || \
+	    { echo 'something is missing: run packaging/install-deps build' >&2; \
+	    exit 1; }
+
+.PHONY: help
+help:
+	@echo 'all      build/sendmail and build/sendmail365'
+	@echo 'demo     install what is needed, send one message to a stand-in'
+	@echo '         tenant, and show what happened to it'
+	@echo 'check    install what is needed and run every test'
+	@echo 'lint     format, style, static analysis, manual pages, scripts'
+	@echo 'bench    time, CPU and memory beside msmtp, as ratios'
+	@echo 'fuzz     run the fuzz targets (FUZZ_RUNS=10000000, FUZZ_ONLY=NAME)'
+	@echo 'install  to $$(DESTDIR)$$(PREFIX); uninstall takes it away again'
+	@echo 'dist     a source archive of the last commit'
+	@echo 'clean    remove build/'
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/sendmail: $(SENDMAIL_OBJ) $(BASE_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^
+
+$(B)/sendmail365: $(S365_OBJ) $(LIB_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PACKAGE_LIBS)
+
+# ---- tests ----
+
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(LIB_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PACKAGE_LIBS) -lcmocka
+
+# The fuzz targets with a main() of ours: replays a corpus with any compiler.
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(LIB_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PACKAGE_LIBS)
+
+.PHONY: deps
+deps:
+	@packaging/install-deps build demo check
+
+.PHONY: build-tests
+build-tests: $(PROGRAMS) $(UNIT_BIN) $(REPLAY_BIN)
+
+.PHONY: check
+check: deps
+	@$(MAKE) --no-print-directory WERROR=1 build-tests
+	@$(MAKE) --no-print-directory WERROR=1 SANITIZE=1 build-tests
+	@tests/run
+
+.PHONY: demo
+demo:
+	@packaging/install-deps build demo
+	@$(MAKE) --no-print-directory all
+	@tests/demo
+
+.PHONY: bench
+bench: deps all
+	@$(PYTHON) tests/bench/bench.py
+
+# ---- fuzzing: clang's libFuzzer, objects of their own ----
+
+FUZZ_RUNS ?= 10000000
+FUZZ_ONLY ?= $(FUZZ_NAMES)
+FUZZ_FLAGS := -std=c17 $(DEFINES) -Ilib $(PACKAGE_CFLAGS) -O2 -g \
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_OBJ := $(LIB_SRC:%.c=build/fuzz/%.o)
+
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ-CC,$<)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
+	$(call say,FUZZ-LD,$@)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(PACKAGE_LIBS)
+
+.PHONY: fuzz
+fuzz:
+	@packaging/install-deps build fuzz
+	@$(MAKE) --no-print-directory $(FUZZ_ONLY:%=build/fuzz/%)
+	@for t in $(FUZZ_ONLY); do \
+		mkdir -p build/fuzz/corpus/$$t && \
+		dict=tests/fuzz/$$t.dict && \
+		build/fuzz/$$t -runs=$(FUZZ_RUNS) -max_len=8192 -timeout=10 \
+		    -print_final_stats=1 $$([ -f $$dict ] && echo -dict=$$dict) \
+		    -artifact_prefix=build/fuzz/ build/fuzz/corpus/$$t \
+		    tests/fuzz/corpus/$$t || exit 1; \
+	done
+
+# ---- checks without running ----
+
+.PHONY: lint
+lint:
+	@packaging/install-deps build lint
+	@packaging/lint $(C_FILES)
+
+.PHONY: tidy
+tidy:
+	$(Q)clang-tidy --quiet $(filter %.c,$(C_FILES)) -- -std=c17 $(DEFINES) \
+	    -Ilib $(PACKAGE_CFLAGS)
+
+# ---- install ----
+
+.PHONY: install
+install: all
+	@if [ -z "$(DESTDIR)" ] && { dpkg -S $(SBINDIR)/sendmail || \
+	    rpm -qf $(SBINDIR)/sendmail; } >/dev/null 2>&1; then \
+		echo '$(SBINDIR)/sendmail belongs to a package: remove that' \
+		    'first, or install with PREFIX=/usr/local' >&2; exit 1; fi
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
+	    $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man8 \
+	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(SYSCONFDIR)/sendmail365 \
+	    $(DESTDIR)$(DOCDIR)
+	install -m 0755 $(B)/sendmail $(B)/sendmail365 $(DESTDIR)$(SBINDIR)
+	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(BINDIR)/mailq
+	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(BINDIR)/newaliases
+	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(LIBDIR)/sendmail
+	install -m 0644 cmd/sendmail/sendmail.8 cmd/sendmail365/sendmail365.8 \
+	    $(DESTDIR)$(MANDIR)/man8
+	install -m 0644 cmd/sendmail365/sendmail365.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 0644 README.md LICENSE etc/sendmail365.conf $(DESTDIR)$(DOCDIR)
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/sendmail $(DESTDIR)$(SBINDIR)/sendmail365 \
+	    $(DESTDIR)$(BINDIR)/mailq $(DESTDIR)$(BINDIR)/newaliases \
+	    $(DESTDIR)$(LIBDIR)/sendmail $(DESTDIR)$(MANDIR)/man8/sendmail.8 \
+	    $(DESTDIR)$(MANDIR)/man8/sendmail365.8 \
+	    $(DESTDIR)$(MANDIR)/man5/sendmail365.conf.5
+	rm -rf $(DESTDIR)$(DOCDIR)
+
+.PHONY: dist
+dist:
+	git archive --prefix=sendmail365-$(VERSION)/ \
+	    -o build/sendmail365-$(VERSION).tar.gz HEAD
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+.SECONDARY:
+-include $(LIB_OBJ:.o=.d) $(SENDMAIL_OBJ:.o=.d) $(S365_OBJ:.o=.d)
+-include $(UNIT_BIN:%=%.d) $(REPLAY_BIN:%=%.d) $(FUZZ_OBJ:.o=.d)

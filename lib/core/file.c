@@ -1,0 +1,119 @@
+#include "core/file.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/buf.h"
+#include "core/failure.h"
+
+void
+fd_close(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+int
+fd_write_all(int fd, const void *data, size_t len)
+{
+	const char *s = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, s, len);
+
+		if (n == -1 && errno != EINTR)
+			return -1;
+		if (n > 0) {
+			s += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+ssize_t
+fd_read(int fd, void *data, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, data, size);
+	while (n == -1 && errno == EINTR);
+	return n;
+}
+
+int
+file_read(int fd, struct buf *b)
+{
+	char chunk[4096];
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) == -1)
+		return -1;
+	if (!S_ISREG(st.st_mode)) {
+		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+		return -1;
+	}
+	while ((n = fd_read(fd, chunk, sizeof(chunk))) > 0) {
+		if (buf_add(b, chunk, (size_t)n) == -1) {
+			errno = EFBIG;
+			n = -1;
+			break;
+		}
+	}
+	/* The file may have held a secret. */
+	explicit_bzero(chunk, sizeof(chunk));
+	return n == -1 ? -1 : 0;
+}
+
+/* Write, fsync and close; -1 with errno. */
+static int
+write_file(int fd, struct span data)
+{
+	int saved;
+
+	if (fd_write_all(fd, data.s, data.len) == -1 || fsync(fd) == -1) {
+		saved = errno;
+		(void)close(fd);
+		errno = saved;
+		return -1;
+	}
+	return close(fd);
+}
+
+int
+file_replace(int dirfd, const char *name, struct span data, struct failure *f)
+{
+	char *tmp = xasprintf(".%s.%ld.tmp", name, (long)getpid());
+	int r = 0;
+	int fd;
+
+	/* What is left of a killed process of the same number is ours. */
+	(void)unlinkat(dirfd, tmp, 0);
+	fd = openat(dirfd, tmp,
+	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd == -1) {
+		r = failure_os(f, FAILURE_LATER, errno, "create %s", tmp);
+	} else if (write_file(fd, data) == -1) {
+		r = failure_os(f, FAILURE_LATER, errno, "write %s", tmp);
+		(void)unlinkat(dirfd, tmp, 0);
+	} else if (renameat(dirfd, tmp, dirfd, name) == -1) {
+		r = failure_os(
+		    f, FAILURE_LATER, errno, "rename %s to %s", tmp, name);
+		(void)unlinkat(dirfd, tmp, 0);
+	} else if (fsync(dirfd) == -1) {
+		r = failure_os(
+		    f, FAILURE_LATER, errno, "fsync the directory of %s", name);
+	}
+	free(tmp);
+	return r;
+}
