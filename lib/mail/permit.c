@@ -1,0 +1,78 @@
+#include "mail/permit.h"
+
+#include <string.h>
+
+#include "core/ascii.h"
+#include "core/buf.h"
+#include "mail/address.h"
+#include "mail/rewrite.h"
+
+/* Is domain this name, or below it? */
+static bool
+is_within(const char *domain, const char *name)
+{
+	size_t domain_len = strlen(domain);
+	size_t len = strlen(name);
+
+	if (len == 0 || domain_len < len)
+		return false;
+	if (!ascii_equal_nocase(domain + domain_len - len, name, len))
+		return false;
+	return domain_len == len || domain[domain_len - len - 1] == '.';
+}
+
+bool
+permit_is_foreign(const struct rewrite_policy *policy, const struct mailbox *m)
+{
+	/* Names that are never in the public DNS: RFC 6762, 6761, 8375, and
+	 * what hosts without a domain are commonly called. */
+	static const char *const private_names[] = { "local", "localdomain",
+		"localhost", "internal", "lan", "home.arpa", "invalid",
+		"test" };
+
+	if (m->domain == NULL || strchr(m->domain, '.') == NULL)
+		return false;
+	if (m->domain[0] == '[' || mailbox_equal(m, policy->account))
+		return false;
+	if (policy->host_name != NULL &&
+	    is_within(m->domain, policy->host_name))
+		return false;
+	for (size_t i = 0; i < sizeof(private_names) / sizeof(*private_names);
+	     i++)
+		if (is_within(m->domain, private_names[i]))
+			return false;
+	return true;
+}
+
+static bool
+matches_pattern(const struct mailbox *m, const char *pattern)
+{
+	struct span whole = span_of(pattern);
+	struct buf address;
+	bool is_match;
+
+	if (strcmp(pattern, "*") == 0)
+		return true;
+	if (strncmp(pattern, "*@", 2) == 0)
+		pattern++;
+	if (pattern[0] == '@')
+		return span_is_nocase(span_of(pattern + 1), m->domain);
+	buf_init(&address, ADDRESS_MAX);
+	is_match = mailbox_write_address(&address, m) == 0 &&
+	    span_is_nocase(whole, address.s);
+	buf_done(&address);
+	return is_match;
+}
+
+bool
+permit_allows(const struct rewrite_policy *policy, const struct mailbox *m)
+{
+	if (m->local == NULL || m->domain == NULL)
+		return false;
+	if (mailbox_equal(m, policy->account))
+		return true;
+	for (size_t i = 0; i < policy->send_as_count; i++)
+		if (matches_pattern(m, policy->send_as[i]))
+			return true;
+	return false;
+}
