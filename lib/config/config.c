@@ -1,0 +1,445 @@
+#include "config/config.h"
+
+#include <sys/stat.h>
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/conffile.h"
+#include "config/schema.h"
+#include "core/alloc.h"
+#include "core/ascii.h"
+#include "core/failure.h"
+
+#define SYSTEM_FILE  SENDMAIL365_SYSCONFDIR "/sendmail365/sendmail365.conf"
+#define SYSTEM_STATE SENDMAIL365_LOCALSTATEDIR "/lib/sendmail365"
+
+/* What stands for a file on its way to becoming a struct config. */
+struct parser {
+	const char *name;      /* of the file, for messages */
+	const char *directory; /* where relative paths begin */
+	bool is_private;
+	struct config *config;
+	bool has_section; /* the fields below are valid */
+	enum schema_section section;
+	/* where each section but [account] began, and each key of the present
+	 * section was first set; 0: not at all */
+	int section_lines[SCHEMA_SECTIONS];
+	int key_lines[SCHEMA_KEYS_MAX];
+};
+
+static struct account *
+last_account(const struct parser *p)
+{
+	return &p->config->accounts[p->config->account_count - 1];
+}
+
+/* ---- a section ends ---- */
+
+static bool
+is_set(const struct parser *p, const char *key)
+{
+	size_t count;
+	const struct schema_key *keys = schema_keys(&count);
+
+	for (size_t i = 0; i < count; i++)
+		if (keys[i].section == p->section &&
+		    strcmp(keys[i].name, key) == 0)
+			return p->key_lines[i] != 0;
+	assert(!"a key of the schema");
+	return false;
+}
+
+static int
+guess_auth(const struct parser *p, struct account *a, struct failure *f)
+{
+	bool has_secret = a->client_secret_file != NULL;
+	bool has_password = a->password_file != NULL;
+
+	if (is_set(p, "auth"))
+		return 0;
+	if (has_secret && has_password)
+		return failure_set(f, FAILURE_CONFIG,
+		    "client_secret_file and password_file are both set; add "
+		    "auth = client-secret or auth = password");
+	if (!has_secret && !has_password && a->tenant == NULL &&
+	    a->client_id == NULL)
+		return failure_set(f, FAILURE_CONFIG,
+		    "nothing says how to sign in; set tenant, client_id and "
+		    "client_secret_file, or password_file");
+	a->auth = has_password ? AUTH_PASSWORD : AUTH_CLIENT_SECRET;
+	return 0;
+}
+
+static int
+check_required(const struct account *a, struct failure *f)
+{
+	bool is_app = a->auth == AUTH_CLIENT_SECRET;
+	const struct {
+		const char *key;
+		bool is_missing;
+		const char *what;
+	} rows[] = {
+		{ "user", a->user.local == NULL, "the mailbox that signs in" },
+		{ "tenant", is_app && a->tenant == NULL,
+		    "the directory (tenant) ID or a domain of yours" },
+		{ "client_id", is_app && a->client_id == NULL,
+		    "the application (client) ID on the app's overview page" },
+		{ "client_secret_file", is_app && a->client_secret_file == NULL,
+		    "a file with the value of a client secret" },
+		{ "password_file", !is_app && a->password_file == NULL,
+		    "a file with the mailbox's password" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].is_missing)
+			return failure_set(f, FAILURE_CONFIG,
+			    "\"%s\" is missing: %s", rows[i].key, rows[i].what);
+	return 0;
+}
+
+static void
+set_default(char **field, const char *value)
+{
+	if (*field == NULL)
+		*field = xstrdup(value);
+}
+
+static int
+finish_section(const struct parser *p, struct failure *f)
+{
+	struct account *a;
+	const struct cloud *cloud;
+
+	if (!p->has_section || p->section != SCHEMA_ACCOUNT)
+		return 0;
+	a = last_account(p);
+	if (guess_auth(p, a, f) == -1 || check_required(a, f) == -1)
+		return failure_at(f, "%s:%d: [account%s%s]", p->name, a->line,
+		    a->name[0] != '\0' ? " " : "", a->name);
+	cloud = cloud_get(a->cloud);
+	set_default(&a->host, cloud->host);
+	set_default(&a->authority, cloud->authority);
+	set_default(&a->scope, cloud->scope);
+	return 0;
+}
+
+/* ---- a section begins ---- */
+
+static bool
+is_account_name(struct span name)
+{
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.s[i];
+
+		if (!ascii_is_alnum(c) && c != '-' && c != '_' && c != '.')
+			return false;
+	}
+	return true;
+}
+
+static int
+begin_account(struct parser *p, int line, struct span name, struct failure *f)
+{
+	struct config *c = p->config;
+
+	if (!is_account_name(name))
+		return failure_set(f, FAILURE_CONFIG,
+		    "\"%.*s\" is not a name for an account; use letters, "
+		    "digits, \"-\", \"_\" and \".\"",
+		    (int)name.len, name.s);
+	if (c->account_count > 0)
+		return failure_set(f, FAILURE_CONFIG,
+		    "an account is in line %d already, and only one is "
+		    "supported",
+		    c->accounts[0].line);
+	c->accounts =
+	    xgrow(c->accounts, c->account_count, sizeof(*c->accounts));
+	c->accounts[c->account_count++] = (struct account){
+		.name = xstrndup(name.s, name.len),
+		.line = line,
+		.port = 587,
+		.recipients_per_message = 500,
+	};
+	return 0;
+}
+
+static int
+begin_other(struct parser *p, int line, struct span name, struct failure *f)
+{
+	int *first = &p->section_lines[p->section];
+
+	if (name.len > 0)
+		return failure_set(f, FAILURE_CONFIG, "[%s] takes no name",
+		    schema_section_name(p->section));
+	if (*first != 0)
+		return failure_set(f, FAILURE_CONFIG,
+		    "[%s] is in line %d already",
+		    schema_section_name(p->section), *first);
+	*first = line;
+	return 0;
+}
+
+/* "account" or "account NAME". */
+static int
+begin_section(struct parser *p, int line, struct span title, struct failure *f)
+{
+	struct span word = title;
+	struct span name;
+
+	word.len = 0;
+	while (word.len < title.len && !ascii_is_space(title.s[word.len]))
+		word.len++;
+	name.s = title.s + word.len;
+	name.len = title.len - word.len;
+	name = span_trim(name);
+	if (schema_find_section(word, &p->section, f) == -1)
+		return -1;
+	p->has_section = true;
+	memset(p->key_lines, 0, sizeof(p->key_lines));
+	if (p->section == SCHEMA_ACCOUNT)
+		return begin_account(p, line, name, f);
+	return begin_other(p, line, name, f);
+}
+
+/* ---- what the reader of the file calls ---- */
+
+static int
+take_section(void *user, int line, struct span title, struct failure *f)
+{
+	struct parser *p = user;
+
+	if (finish_section(p, f) == -1)
+		return -1;
+	if (begin_section(p, line, title, f) == -1)
+		return failure_at(f, "%s:%d", p->name, line);
+	return 0;
+}
+
+static int
+set_key(struct parser *p, int line, const char *key, const char *text,
+    struct failure *f)
+{
+	struct value v = { text, p->directory, p->is_private };
+	const struct schema_key *row;
+	size_t count;
+	int *first;
+	char *base;
+
+	if (!p->has_section)
+		return failure_set(f, FAILURE_CONFIG,
+		    "\"%s\" stands before the first section; begin with "
+		    "[account]",
+		    key);
+	row = schema_find_key(p->section, key, f);
+	if (row == NULL)
+		return -1;
+	first = &p->key_lines[row - schema_keys(&count)];
+	if (*first != 0 && row->times == SCHEMA_ONCE)
+		return failure_set(f, FAILURE_CONFIG,
+		    "\"%s\" is set in line %d already", key, *first);
+	*first = line;
+	base = p->section == SCHEMA_ACCOUNT ? (char *)last_account(p)
+					    : (char *)p->config;
+	if (row->parse(&v, base + row->offset, f) == -1)
+		return failure_at(f, "%s", key);
+	return 0;
+}
+
+static int
+take_key(
+    void *user, int line, const char *key, const char *value, struct failure *f)
+{
+	struct parser *p = user;
+
+	if (set_key(p, line, key, value, f) == -1)
+		return failure_at(f, "%s:%d", p->name, line);
+	return 0;
+}
+
+/* ---- where files are ---- */
+
+/* A path in the caller's own home; NULL where that is unknown. */
+static char *
+own_path(const char *variable, const char *below_home, const char *leaf)
+{
+	const char *directory = secure_getenv(variable);
+	const char *home = secure_getenv("HOME");
+
+	/* A relative one is to be ignored (XDG Base Directory). */
+	if (directory != NULL && directory[0] == '/')
+		return xasprintf("%s/%s", directory, leaf);
+	if (home != NULL && home[0] == '/')
+		return xasprintf("%s/%s/%s", home, below_home, leaf);
+	return NULL;
+}
+
+static char *
+default_state_directory(void)
+{
+	if (geteuid() == 0 ||
+	    faccessat(AT_FDCWD, SYSTEM_STATE, W_OK | X_OK, AT_EACCESS) == 0)
+		return xstrdup(SYSTEM_STATE);
+	return own_path("XDG_STATE_HOME", ".local/state", "sendmail365");
+}
+
+/* The directory of a file, absolute. */
+static char *
+directory_of(const char *path, struct failure *f)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash != NULL ? (size_t)(slash - path) : 0;
+	char *cwd;
+	char *out;
+
+	if (path[0] == '/')
+		return xstrndup(path, len);
+	cwd = getcwd(NULL, 0);
+	if (cwd == NULL) {
+		failure_set(f, FAILURE_CONFIG,
+		    "%s: the working directory is gone; use a whole path",
+		    path);
+		return NULL;
+	}
+	out = xasprintf("%s/%.*s", cwd, (int)len, path);
+	free(cwd);
+	return out;
+}
+
+/* ---- exported ---- */
+
+static struct config *
+new_config(const char *path)
+{
+	struct config *c = xcalloc(1, sizeof(*c));
+
+	c->path = xstrdup(path);
+	c->log_sink = LOG_TO_SYSLOG;
+	c->log_level = LOG_LEVEL_INFO;
+	return c;
+}
+
+static int
+finish_config(const struct parser *p, struct failure *f)
+{
+	struct config *c = p->config;
+
+	if (finish_section(p, f) == -1)
+		return -1;
+	if (c->account_count == 0)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: there is no [account] section", p->name);
+	if (c->state_directory == NULL)
+		c->state_directory = default_state_directory();
+	return 0;
+}
+
+static int
+parse(
+    struct parser *p, struct span text, struct config **out, struct failure *f)
+{
+	static const struct conffile_events events = { take_section, take_key };
+
+	p->config = new_config(p->name);
+	if (conffile_parse(p->name, text, &events, p, f) == -1 ||
+	    finish_config(p, f) == -1) {
+		config_free(&p->config);
+		return -1;
+	}
+	*out = p->config;
+	return 0;
+}
+
+int
+config_parse(const char *name, const char *directory, struct span text,
+    struct config **out, struct failure *f)
+{
+	struct parser p = {
+		.name = name,
+		.directory = directory,
+		.is_private = true,
+	};
+
+	return parse(&p, text, out, f);
+}
+
+static int
+load(const char *path, struct config **out, struct failure *f)
+{
+	struct parser p = { .name = path };
+	char *directory = directory_of(path, f);
+	struct buf text;
+	int r = -1;
+
+	if (directory == NULL)
+		return -1;
+	p.directory = directory;
+	if (conffile_read(path, &text, &p.is_private, f) == 0)
+		r = parse(&p, buf_view(&text), out, f);
+	buf_done(&text);
+	free(directory);
+	return r;
+}
+
+int
+config_load(const char *path, struct config **out, struct failure *f)
+{
+	struct stat st;
+	char *own;
+	int r;
+
+	if (path != NULL)
+		return load(path, out, f);
+	own = own_path(
+	    "XDG_CONFIG_HOME", ".config", "sendmail365/sendmail365.conf");
+	/* HOME may be another's, as it is under cron and sudo. */
+	if (own != NULL && stat(own, &st) == 0 && st.st_uid == geteuid())
+		r = load(own, out, f);
+	else
+		r = load(SYSTEM_FILE, out, f);
+	free(own);
+	return r;
+}
+
+static void
+account_done(struct account *a)
+{
+	free(a->name);
+	mailbox_done(&a->user);
+	free(a->tenant);
+	free(a->client_id);
+	free(a->client_secret_file);
+	free(a->password_file);
+	free(a->host);
+	free(a->authority);
+	free(a->scope);
+	free(a->ca_file);
+	/* It may hold a password. */
+	if (a->proxy != NULL)
+		explicit_bzero(a->proxy, strlen(a->proxy));
+	free(a->proxy);
+	for (size_t i = 0; i < a->send_as.count; i++)
+		free(a->send_as.items[i]);
+	free(a->send_as.items);
+}
+
+void
+config_free(struct config **config)
+{
+	struct config *c = *config;
+
+	*config = NULL;
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < c->account_count; i++)
+		account_done(&c->accounts[i]);
+	free(c->accounts);
+	free(c->path);
+	free(c->rewrite_domain);
+	free(c->state_directory);
+	free(c);
+}

@@ -1,0 +1,106 @@
+#include "config/openfile.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/failure.h"
+#include "core/file.h"
+
+enum {
+	NAME_SIZE = 64
+};
+
+static void
+user_name(uid_t uid, char out[static NAME_SIZE])
+{
+	const struct passwd *pw = getpwuid(uid);
+
+	if (pw != NULL)
+		(void)snprintf(out, NAME_SIZE, "%s", pw->pw_name);
+	else
+		(void)snprintf(out, NAME_SIZE, "%lu", (unsigned long)uid);
+}
+
+static void
+group_name(gid_t gid, char out[static NAME_SIZE])
+{
+	const struct group *gr = getgrgid(gid);
+
+	if (gr != NULL)
+		(void)snprintf(out, NAME_SIZE, "%s", gr->gr_name);
+	else
+		(void)snprintf(out, NAME_SIZE, "%lu", (unsigned long)gid);
+}
+
+/* EACCES: say who may read the file, since errno does not. */
+static int
+refuse_unreadable(const char *path, struct failure *f)
+{
+	char us[NAME_SIZE];
+	char owner[NAME_SIZE];
+	char group[NAME_SIZE];
+	struct stat st;
+
+	user_name(geteuid(), us);
+	if (stat(path, &st) == -1)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: user %s cannot enter its directory; run this as "
+		    "a user who can",
+		    path, us);
+	user_name(st.st_uid, owner);
+	group_name(st.st_gid, group);
+	if ((st.st_mode & S_IRGRP) != 0)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: user %s cannot read it, only user %s and members of "
+		    "group %s can; run this as one of them, or give %s a "
+		    "configuration of its own in ~/.config/sendmail365",
+		    path, us, owner, group, us);
+	return failure_set(f, FAILURE_CONFIG,
+	    "%s: user %s cannot read it, only user %s can; run this as %s, or "
+	    "give %s a configuration of its own in ~/.config/sendmail365",
+	    path, us, owner, owner, us);
+}
+
+int
+openfile_read(
+    const char *path, const char *missing, struct stat *st, struct failure *f)
+{
+	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd == -1 && (errno == ENOENT || errno == ENOTDIR))
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: there is no such file; %s", path, missing);
+	if (fd == -1 && errno == EACCES)
+		return refuse_unreadable(path, f);
+	if (fd == -1)
+		return failure_os(f, FAILURE_CONFIG, errno, "%s", path);
+	if (fstat(fd, st) == -1 || !S_ISREG(st->st_mode)) {
+		fd_close(&fd);
+		return failure_set(
+		    f, FAILURE_CONFIG, "%s: this is not a regular file", path);
+	}
+	return fd;
+}
+
+int
+openfile_check_owner(const char *path, const struct stat *st, struct failure *f)
+{
+	char us[NAME_SIZE];
+	char owner[NAME_SIZE];
+
+	if (st->st_uid == 0 || st->st_uid == geteuid())
+		return 0;
+	user_name(geteuid(), us);
+	user_name(st->st_uid, owner);
+	return failure_set(f, FAILURE_CONFIG,
+	    "%s: it belongs to user %s, who could change it; "
+	    "run: chown %s '%s'",
+	    path, owner, us, path);
+}

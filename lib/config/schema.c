@@ -1,0 +1,124 @@
+#include "config/schema.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "config/suggest.h"
+#include "core/failure.h"
+
+#define N_ELEMENTS(a)  (sizeof(a) / sizeof((a)[0]))
+#define ACCOUNT(field) offsetof(struct account, field)
+#define CONFIG(field)  offsetof(struct config, field)
+
+static const char *const section_names[] = {
+	[SCHEMA_ACCOUNT] = "account",
+	[SCHEMA_REWRITE] = "rewrite",
+	[SCHEMA_SERVICE] = "service",
+	[SCHEMA_LOG] = "log",
+};
+
+static const struct schema_key keys[] = {
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "user", value_user, ACCOUNT(user) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "auth", value_auth, ACCOUNT(auth) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "tenant", value_tenant,
+	    ACCOUNT(tenant) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "client_id", value_client_id,
+	    ACCOUNT(client_id) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "client_secret_file", value_path,
+	    ACCOUNT(client_secret_file) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "password_file", value_path,
+	    ACCOUNT(password_file) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "cloud", value_cloud, ACCOUNT(cloud) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "host", value_host, ACCOUNT(host) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "port", value_port, ACCOUNT(port) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "authority", value_authority,
+	    ACCOUNT(authority) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "scope", value_scope, ACCOUNT(scope) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "ca_file", value_path,
+	    ACCOUNT(ca_file) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "proxy", value_proxy, ACCOUNT(proxy) },
+	{ SCHEMA_ACCOUNT, SCHEMA_REPEATABLE, "send_as", value_patterns,
+	    ACCOUNT(send_as) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "recipients_per_message",
+	    value_recipients, ACCOUNT(recipients_per_message) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "timeout", value_timeout,
+	    ACCOUNT(timeout) },
+	{ SCHEMA_REWRITE, SCHEMA_ONCE, "domain", value_domain,
+	    CONFIG(rewrite_domain) },
+	{ SCHEMA_SERVICE, SCHEMA_ONCE, "state_directory", value_path,
+	    CONFIG(state_directory) },
+	{ SCHEMA_LOG, SCHEMA_ONCE, "to", value_log_sink, CONFIG(log_sink) },
+	{ SCHEMA_LOG, SCHEMA_ONCE, "level", value_log_level,
+	    CONFIG(log_level) },
+};
+
+static_assert(N_ELEMENTS(keys) <= SCHEMA_KEYS_MAX, "too many keys");
+static_assert(
+    N_ELEMENTS(section_names) == SCHEMA_SECTIONS, "a section has no name");
+
+const struct schema_key *
+schema_keys(size_t *out_count)
+{
+	*out_count = N_ELEMENTS(keys);
+	return keys;
+}
+
+const char *
+schema_section_name(enum schema_section section)
+{
+	return section_names[section];
+}
+
+int
+schema_find_section(
+    struct span name, enum schema_section *out, struct failure *f)
+{
+	char problem[256];
+
+	for (size_t i = 0; i < SCHEMA_SECTIONS; i++) {
+		if (span_is(name, section_names[i])) {
+			*out = (enum schema_section)i;
+			return 0;
+		}
+	}
+	(void)snprintf(problem, sizeof(problem), "unknown section [%.*s]",
+	    (int)name.len, name.s);
+	return suggest_refuse(
+	    problem, name, section_names, N_ELEMENTS(section_names), f);
+}
+
+/* The key is not in this section: in another, misspelt, or nowhere. */
+static const struct schema_key *
+refuse_key(enum schema_section section, const char *name, struct failure *f)
+{
+	const char *known[N_ELEMENTS(keys)];
+	char problem[256];
+	size_t count = 0;
+
+	(void)snprintf(problem, sizeof(problem), "unknown key \"%s\" in [%s]",
+	    name, section_names[section]);
+	for (size_t i = 0; i < N_ELEMENTS(keys); i++) {
+		if (keys[i].section == section)
+			known[count++] = keys[i].name;
+		else if (strcmp(keys[i].name, name) == 0) {
+			failure_set(f, FAILURE_CONFIG, "%s; it belongs in [%s]",
+			    problem, section_names[keys[i].section]);
+			return NULL;
+		}
+	}
+	suggest_refuse(problem, span_of(name), known, count, f);
+	return NULL;
+}
+
+const struct schema_key *
+schema_find_key(
+    enum schema_section section, const char *name, struct failure *f)
+{
+	for (size_t i = 0; i < N_ELEMENTS(keys); i++)
+		if (keys[i].section == section &&
+		    strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	return refuse_key(section, name, f);
+}

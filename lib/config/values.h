@@ -1,0 +1,79 @@
+/*
+ * values - the kinds of value a configuration file has
+ *
+ * Each function checks one value and stores it in the field it is given; the
+ * field's type stands behind the name.  On failure the kind is
+ * FAILURE_CONFIG, the field still holds what may be released, and the text
+ * says what is wrong with the value, without file, line and key.
+ */
+#ifndef CONFIG_VALUES_H
+#define CONFIG_VALUES_H
+
+#include <stdbool.h>
+
+#include "core/buf.h"
+
+struct failure;
+
+/* A value, and what one must know of the file that it is in. */
+struct value {
+	const char *text;      /* not empty; UTF-8 without control characters */
+	const char *directory; /* where relative paths begin */
+	bool is_private;       /* not everybody can read the file */
+};
+
+/* struct mailbox: an address with a domain and without a name. */
+int value_user(const struct value *v, void *field, struct failure *f);
+
+/* enum auth_kind: one of its names. */
+int value_auth(const struct value *v, void *field, struct failure *f);
+
+/* enum cloud_kind: one of its names. */
+int value_cloud(const struct value *v, void *field, struct failure *f);
+
+/* enum log_sink: one of its names. */
+int value_log_sink(const struct value *v, void *field, struct failure *f);
+
+/* enum log_level: one of its names. */
+int value_log_level(const struct value *v, void *field, struct failure *f);
+
+/* char *: a GUID or domain that names one directory. */
+int value_tenant(const struct value *v, void *field, struct failure *f);
+
+/* char *: the GUID of an application. */
+int value_client_id(const struct value *v, void *field, struct failure *f);
+
+/* char *: an absolute path, made from a relative one or from %d/NAME. */
+int value_path(const struct value *v, void *field, struct failure *f);
+
+/* char *: a DNS name. */
+int value_host(const struct value *v, void *field, struct failure *f);
+
+/* char *: a DNS name with a dot in it. */
+int value_domain(const struct value *v, void *field, struct failure *f);
+
+/* uint16_t: 1 to 65535. */
+int value_port(const struct value *v, void *field, struct failure *f);
+
+/* unsigned: 1 to 1000. */
+int value_recipients(const struct value *v, void *field, struct failure *f);
+
+/* unsigned, in seconds: 1 to 3600. */
+int value_timeout(const struct value *v, void *field, struct failure *f);
+
+/* char *: https://HOST[:PORT]. */
+int value_authority(const struct value *v, void *field, struct failure *f);
+
+/* char *: printable ASCII without blanks. */
+int value_scope(const struct value *v, void *field, struct failure *f);
+
+/* char *: http, https or socks5h URL, with a password in private files. */
+int value_proxy(const struct value *v, void *field, struct failure *f);
+
+/* struct string_list, appended to: addresses, "@domain", "*@domain", "*". */
+int value_patterns(const struct value *v, void *field, struct failure *f);
+
+/* "11111111-2222-3333-4444-555555555555", in either case. */
+bool value_is_guid(struct span s);
+
+#endif
