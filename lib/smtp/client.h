@@ -1,0 +1,97 @@
+/*
+ * client - an SMTP session with a submission host (RFC 5321, 3207, 4954)
+ *
+ * Always STARTTLS, always verified.  A message goes out in one flight: MAIL,
+ * RCPT..., BDAT together, then the answers in order (RFC 2920, 3030); DATA
+ * where the server has no CHUNKING.  Every recipient ends in exactly one of
+ * accepted, refused, later.
+ */
+#ifndef SMTP_CLIENT_H
+#define SMTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/types.h>
+
+#include "core/buf.h"
+#include "smtp/verdict.h"
+
+struct mailbox;
+struct smtp;
+struct spill;
+
+struct smtp_target {
+	const char *host; /* its certificate must name it */
+	uint16_t port;
+	SSL_CTX *tls;
+	const char *ehlo_name;
+	/* The longest wait for one answer in seconds; 0: as RFC 5321 4.5.3.2
+	 * recommends. */
+	int timeout;
+};
+
+/* A message ready to go; all borrowed. */
+struct smtp_mail {
+	const struct mailbox *sender;
+	const struct mailbox *recipients;
+	size_t recipient_count;
+	struct span header; /* with the empty line */
+	const struct spill *body;
+	bool has_8bit;
+	bool is_binary; /* NUL, or lines over 998 octets (RFC 3030) */
+};
+
+enum outcome_status {
+	OUTCOME_PENDING,
+	OUTCOME_ACCEPTED,
+	OUTCOME_REFUSED, /* for good */
+	OUTCOME_LATER
+};
+
+/* What became of one recipient. */
+struct outcome {
+	enum outcome_status status;
+	enum scope scope;       /* unless accepted */
+	enum failure_kind kind; /* unless accepted */
+	int code;               /* of the SMTP reply, or 0 */
+	char dsn[12];
+	char *text; /* the reply, or what failed; owned */
+};
+
+/*
+ * Connect to the host, one address after the other, and go as far as EHLO
+ * under TLS.  On success *out is the caller's to smtp_close().  -1: *t.
+ */
+int smtp_open(
+    const struct smtp_target *target, struct smtp **out, struct trouble *t);
+
+/* "host[address]:port", for logs. */
+const char *smtp_relay(const struct smtp *c);
+
+/*
+ * Sign in with one mechanism ("XOAUTH2", "LOGIN").  -1: *t; code is the
+ * server's, if it was the server that refused.
+ */
+int smtp_authenticate(struct smtp *c, const char *mechanism, const char *user,
+    struct span secret, struct trouble *t);
+
+/*
+ * Send a message in as many transactions as recipients_per_message demands.
+ * Sets every pending outcome of outcomes[0..mail->recipient_count).
+ */
+void smtp_send(struct smtp *c, const struct smtp_mail *mail,
+    size_t recipients_per_message, struct outcome *outcomes);
+
+/* Say QUIT without waiting for the answer; NULL is fine; sets NULL. */
+void smtp_close(struct smtp **session);
+
+/* Give every pending outcome this trouble. */
+void outcomes_set(
+    struct outcome *outcomes, size_t count, const struct trouble *t);
+
+/* Release the texts. */
+void outcomes_done(struct outcome *outcomes, size_t count);
+
+#endif
