@@ -1,0 +1,81 @@
+/*
+ * deliver - one message on its way: plan, account, session, outcomes
+ *
+ * The layer that knows all others and decides nothing that they can decide:
+ * what to change is rewrite.h, how to sign in is token.h, what an answer
+ * means is verdict.h.
+ */
+#ifndef ROUTE_DELIVER_H
+#define ROUTE_DELIVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mail/header.h"
+#include "mail/rewrite.h"
+
+struct account;
+struct config;
+struct message;
+struct outcome;
+
+enum {
+	/* What a rewritten header may have: what came, what was added, and
+	 * folding. */
+	DELIVERY_HEADER_MAX = 4 * HEADER_MAX_BYTES
+};
+
+/* A message as the caller gave it; all borrowed. */
+struct delivery_input {
+	const struct mailbox *sender; /* may be null */
+	const struct mailbox_list *recipients;
+	const struct message *message;
+};
+
+struct delivery {
+	const struct account *account; /* of the configuration */
+	struct rewrite_plan plan;
+	struct outcome *outcomes; /* one for each recipient of the plan */
+	char *relay;              /* "host[address]:port", "none" at first */
+	int64_t started_ms;       /* clock_ms() */
+};
+
+/*
+ * Decide what would be sent and how, without sending.  *out is the caller's
+ * to delivery_done().  Recipients that nobody can deliver have their outcome
+ * already.
+ */
+void delivery_plan(const struct config *config,
+    const struct delivery_input *input, struct delivery *out);
+/*
+ * Send it; afterwards every outcome is set.  What fails before there is a
+ * session is the outcome of every recipient.
+ */
+void delivery_run(const struct config *config, const struct message *message,
+    struct delivery *d);
+
+/*
+ * The header and the body as they go out.  The body is the message's own, or,
+ * where the plan encodes it, a new one in *encoded, which the caller
+ * spill_init()ed and spill_done()s.  NULL: FAILURE_LATER.
+ */
+const struct spill *delivery_content(const struct delivery *d,
+    const struct message *message, struct buf *header, struct spill *encoded,
+    struct failure *f);
+
+/*
+ * Sum up: 0 if every recipient was accepted (*text: the server's answer),
+ * else -1 with the failure that decides and whom it concerns.  Waiting
+ * recipients decide over refused ones, since for them it is worth to try
+ * again.
+ */
+int delivery_summary(
+    const struct delivery *d, struct buf *text, struct failure *f);
+
+/* 0, or -1 with the failure of the first recipient that is refused already. */
+int delivery_refusal(const struct delivery *d, struct failure *f);
+
+/* Release the contents; done twice is fine. */
+void delivery_done(struct delivery *d);
+
+#endif
