@@ -1,0 +1,29 @@
+"""A stand-in Microsoft 365 tenant for the tests of sendmail365."""
+
+from .certs import KINDS, Certificates, make_certs
+from .directory import AUDIENCE, SCOPE, Mailbox
+from .proxy import Proxy, ProxyConnection
+from .records import Connection, Line, Message, TokenRequest
+from .scenario import Rule, Scenario
+from .tenant import ALERTS, PASSWORD, Settings, Tenant
+
+__all__ = [
+    "ALERTS",
+    "AUDIENCE",
+    "Certificates",
+    "Connection",
+    "KINDS",
+    "Line",
+    "Mailbox",
+    "Message",
+    "PASSWORD",
+    "Proxy",
+    "ProxyConnection",
+    "Rule",
+    "SCOPE",
+    "Scenario",
+    "Settings",
+    "Tenant",
+    "TokenRequest",
+    "make_certs",
+]
