@@ -1,0 +1,165 @@
+#include "child.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <spawn.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/failure.h"
+#include "core/file.h"
+
+enum {
+	/* After its last reply the program still says goodbye to Exchange. */
+	LAST_WAIT_SECONDS = 2
+};
+
+static const char program[] = "sendmail365";
+static const char installed[] = SENDMAIL365_SBINDIR "/sendmail365";
+
+/* The path of the program beside this one; -1 if that cannot be said. */
+static int
+sibling_path(char out[static PATH_MAX])
+{
+	ssize_t len = readlink("/proc/self/exe", out, PATH_MAX - 1);
+	char *slash;
+
+	if (len == -1)
+		return -1;
+	out[len] = '\0';
+	slash = strrchr(out, '/');
+	if (slash == NULL || slash + 1 + sizeof(program) > out + PATH_MAX)
+		return -1;
+	memcpy(slash + 1, program, sizeof(program));
+	return 0;
+}
+
+/* What is constant in itself and yet must be given as char *. */
+static char *
+word(const char *s)
+{
+	union {
+		const char *in;
+		char *out;
+	} u = { .in = s };
+
+	return u.out;
+}
+
+/* Returns 0 or an errno, that of execve(2) included. */
+static int
+spawn(pid_t *pid, const char *path, char *const *argv,
+    const posix_spawn_file_actions_t *actions)
+{
+	return posix_spawn(pid, path, actions, NULL, argv, environ);
+}
+
+static int
+spawn_any(pid_t *pid, char *const *argv,
+    const posix_spawn_file_actions_t *actions, struct failure *f)
+{
+	char path[PATH_MAX];
+	int e = ENOENT;
+
+	if (sibling_path(path) == 0)
+		e = spawn(pid, path, argv, actions);
+	if (e == ENOENT)
+		e = spawn(pid, installed, argv, actions);
+	if (e == 0)
+		return 0;
+	if (e == EAGAIN || e == ENOMEM || e == EMFILE || e == ENFILE)
+		return failure_os(
+		    f, FAILURE_LATER, e, "cannot start sendmail365");
+	return failure_set(f, FAILURE_CONFIG,
+	    "cannot start %s: %s; is the package complete?", installed,
+	    strerror(e));
+}
+
+/* Its standard input and output are the socket. */
+static int
+set_up(posix_spawn_file_actions_t *actions, int fd, bool is_verbose)
+{
+	int e = posix_spawn_file_actions_adddup2(actions, fd, STDIN_FILENO);
+
+	if (e == 0)
+		e = posix_spawn_file_actions_adddup2(
+		    actions, fd, STDOUT_FILENO);
+	if (e == 0 && !is_verbose)
+		e = posix_spawn_file_actions_addopen(
+		    actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	return e;
+}
+
+int
+child_start(struct child *child, const char *config_file, bool is_verbose,
+    struct failure *f)
+{
+	char *argv[] = { word(program), word("submit"), word("--smtp"), NULL,
+		NULL, NULL, NULL };
+	size_t argc = 3;
+	posix_spawn_file_actions_t actions;
+	int pair[2];
+	int e;
+	int r = -1;
+
+	if (is_verbose)
+		argv[argc++] = word("--verbose");
+	if (config_file != NULL) {
+		argv[argc++] = word("-C");
+		argv[argc++] = word(config_file);
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return failure_os(f, FAILURE_LATER, errno, "socketpair");
+	e = posix_spawn_file_actions_init(&actions);
+	if (e == 0) {
+		e = set_up(&actions, pair[1], is_verbose);
+		if (e == 0)
+			r = spawn_any(&child->pid, argv, &actions, f);
+		(void)posix_spawn_file_actions_destroy(&actions);
+	}
+	if (e != 0)
+		(void)failure_os(f, FAILURE_LATER, e, "posix_spawn");
+	fd_close(&pair[1]);
+	if (r == -1)
+		fd_close(&pair[0]);
+	child->fd = pair[0];
+	return r;
+}
+
+/* The other end is closed when the program ends, and seldom before. */
+static void
+wait_for_close(int fd, int64_t deadline)
+{
+	char rest[512];
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	while (poll(&p, 1, clock_left_ms(deadline)) > 0)
+		if (fd_read(fd, rest, sizeof(rest)) <= 0)
+			break;
+}
+
+/* Whatever is not gone by then is left to whoever adopts it. */
+static void
+reap(pid_t pid, int64_t deadline)
+{
+	while (waitpid(pid, NULL, WNOHANG) == 0 && clock_left_ms(deadline) > 0)
+		(void)poll(NULL, 0, 1);
+}
+
+void
+child_stop(struct child *child)
+{
+	/* A longer farewell is nothing that a caller should wait for. */
+	int64_t deadline = clock_deadline(LAST_WAIT_SECONDS);
+
+	(void)shutdown(child->fd, SHUT_WR);
+	wait_for_close(child->fd, deadline);
+	fd_close(&child->fd);
+	reap(child->pid, deadline);
+}

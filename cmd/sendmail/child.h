@@ -1,0 +1,31 @@
+/*
+ * child - "sendmail365 submit" on the other end of a socket pair
+ */
+#ifndef SENDMAIL_CHILD_H
+#define SENDMAIL_CHILD_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+
+struct failure;
+
+struct child {
+	pid_t pid;
+	int fd; /* our end */
+};
+
+/*
+ * Start the sendmail365 that lies beside this program, else the installed
+ * one.  The program keeps its stderr only where is_verbose: what it has to
+ * say comes as SMTP replies.  FAILURE_CONFIG: it cannot be started;
+ * FAILURE_LATER: no process or descriptor is free.
+ */
+int child_start(struct child *child, const char *config_file, bool is_verbose,
+    struct failure *f);
+
+/* Close the connection and let go of the process, waiting for its end if that
+ * is near. */
+void child_stop(struct child *child);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * options - the command line of sendmail, mailq and newaliases
+ *
+ * Every option that a mainstream mail agent takes is taken, with the same
+ * number of arguments: a wrong count would turn a value into a recipient.
+ * What has no meaning here is ignored, and what names a file to write is
+ * never opened.
+ */
+#ifndef SENDMAIL_OPTIONS_H
+#define SENDMAIL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct failure;
+
+enum mode {
+	MODE_DELIVER,
+	MODE_LIST,       /* -bp, mailq */
+	MODE_NOTHING,    /* newaliases, -bi, -q: there is nothing to do */
+	MODE_UNAVAILABLE /* -bs, -bv, ...: refused without reading stdin */
+};
+
+/* All strings are parts of argv or constants. */
+struct options {
+	enum mode mode;
+	char mode_letter;        /* of -b */
+	bool reads_recipients;   /* -t */
+	bool ignores_dots;       /* -i, -oi */
+	bool is_verbose;         /* -v */
+	const char *sender;      /* -f, -r; may be ""; NULL: not given */
+	const char *full_name;   /* -F, or NULL */
+	const char *config_file; /* -C, or NULL */
+	const char *log_tag;     /* -L, or NULL */
+	const char *const *operands;
+	size_t operand_count;
+};
+
+/*
+ * Understand argv, whose first word may decide the mode.  FAILURE_USAGE: an
+ * unknown option or mode, a value that is missing, or one with a control
+ * character; *out is complete up to the mistake.
+ */
+int options_parse(
+    int argc, char *const *argv, struct options *out, struct failure *f);
+
+#endif

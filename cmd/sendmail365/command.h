@@ -1,0 +1,27 @@
+/*
+ * command - the subcommands of sendmail365
+ *
+ * Each is called with argv beginning at its own name and returns an exit
+ * status of sysexits(3).
+ */
+#ifndef SENDMAIL365_COMMAND_H
+#define SENDMAIL365_COMMAND_H
+
+struct failure;
+
+/* Take one message, from our sendmail or from a person, and send it. */
+int command_submit(int argc, char **argv);
+
+/* Say whether the configuration and its files can be used. */
+int command_check(int argc, char **argv);
+
+/* Show what would happen to a sender's mail, or what a code means. */
+int command_explain(int argc, char **argv);
+
+/* One line on stderr, and the status for it. */
+int command_fail(const struct failure *f);
+
+/* The command line is wrong: one line, EX_USAGE. */
+int command_usage(const char *usage);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * sendmail365 - everything but the compatible front end; see sendmail365(8)
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "command.h"
+#include "core/failure.h"
+#include "core/log.h"
+#include "core/proc.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+} commands[] = {
+	{ "submit", command_submit, "send one message from standard input" },
+	{ "check", command_check, "validate the configuration and its files" },
+	{ "explain", command_explain,
+	    "show what becomes of a sender, or what a code means" },
+};
+
+enum {
+	N_COMMANDS = sizeof(commands) / sizeof(commands[0])
+};
+
+int
+command_fail(const struct failure *f)
+{
+	char shown[FAILURE_TEXT_SIZE];
+
+	log_escape(shown, sizeof(shown), f->text, strlen(f->text));
+	(void)fprintf(stderr, "sendmail365: fatal: %s\n", shown);
+	return failure_exit_status(f);
+}
+
+int
+command_usage(const char *usage)
+{
+	(void)fprintf(stderr, "usage: sendmail365 %s\n", usage);
+	return EX_USAGE;
+}
+
+static int
+print_help(FILE *to, int status)
+{
+	(void)fprintf(to, "usage: sendmail365 COMMAND [OPTION]...\n\n");
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		(void)fprintf(
+		    to, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	(void)fprintf(to, "\nSee sendmail365(8) and sendmail365.conf(5).\n");
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	proc_harden();
+	proc_drop_environment();
+	if (argc < 2)
+		return print_help(stderr, EX_USAGE);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	if (strcmp(argv[1], "--help") == 0)
+		return print_help(stdout, EX_OK);
+	if (strcmp(argv[1], "--version") == 0) {
+		(void)puts("sendmail365 " SENDMAIL365_VERSION);
+		return EX_OK;
+	}
+	(void)fprintf(stderr, "sendmail365: unknown command \"%s\"\n", argv[1]);
+	return print_help(stderr, EX_USAGE);
+}

@@ -1,0 +1,437 @@
+#include <sys/prctl.h>
+#include <sys/random.h>
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "config/config.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/failure.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "core/spill.h"
+#include "mail/address.h"
+#include "mail/complete.h"
+#include "mail/intake.h"
+#include "mail/message.h"
+#include "route/deliver.h"
+#include "show.h"
+#include "smtp/client.h"
+#include "smtp/server.h"
+#include "smtp/stream.h"
+
+enum {
+	ID_SIZE = 17, /* of a submission, for the log: 16 digits and NUL */
+	/* The highest limit that Exchange Online lets an administrator set. */
+	SIZE_MAX_OCTETS = 150 * 1024 * 1024
+};
+
+static const char usage[] =
+    "submit [-C FILE] [-tiv] [-f SENDER] [-F NAME] [--dry-run] [--json]"
+    " [--] [RECIPIENT]...\n"
+    "       sendmail365 submit --smtp [-C FILE] [-v]";
+
+struct options {
+	const char *config_path;
+	bool is_smtp;    /* SMTP on descriptor 0, as our sendmail speaks it */
+	bool is_dry_run; /* show, do not send */
+	bool is_json;
+	bool is_verbose;
+	const char *sender; /* NULL: the caller's login name */
+	struct intake_options intake;
+};
+
+/* What a submission is called in the log: microseconds, and chance. */
+static void
+make_id(char id[static ID_SIZE])
+{
+	struct timespec now;
+	uint16_t salt = 0;
+
+	/* Neither can fail in a way that matters: an id tells log lines
+	 * apart. */
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)!getrandom(&salt, sizeof(salt), 0);
+	(void)snprintf(id, ID_SIZE, "%013" PRIX64 "%03X",
+	    (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000,
+	    salt & 0xfffU);
+}
+
+/* ---- the log: one line for the message, one for each recipient ---- */
+
+static const char *
+status_word(const struct outcome *o)
+{
+	switch (o->status) {
+	case OUTCOME_ACCEPTED:
+		return "sent";
+	case OUTCOME_REFUSED:
+		return "bounced";
+	case OUTCOME_PENDING:
+	case OUTCOME_LATER:
+		break;
+	}
+	return "deferred";
+}
+
+static void
+log_outcomes(const char *id, const struct delivery *d)
+{
+	double delay = (double)(clock_ms() - d->started_ms) / 1000;
+	struct buf to;
+
+	buf_init(&to, ADDRESS_MAX);
+	for (size_t i = 0; i < d->plan.recipients.count; i++) {
+		const struct outcome *o = &d->outcomes[i];
+
+		buf_reset(&to);
+		(void)mailbox_write_address(&to, &d->plan.recipients.items[i]);
+		log_info("%s: to=<%s>, relay=%s, delay=%.2f, dsn=%s, "
+			 "status=%s (%s)",
+		    id, to.s, d->relay, delay, o->dsn, status_word(o), o->text);
+	}
+	buf_done(&to);
+}
+
+static void
+log_message(const char *id, const struct delivery *d,
+    const struct delivery_input *input)
+{
+	const struct header *header = &input->message->header;
+	size_t i = header_find(header, "Message-ID", 0);
+	struct buf from, given, message_id;
+
+	buf_init(&from, ADDRESS_MAX);
+	buf_init(&given, ADDRESS_MAX);
+	buf_init(&message_id, HEADER_MAX_BYTES);
+	(void)mailbox_write_address(&from, &d->plan.sender);
+	(void)mailbox_write_address(&given, input->sender);
+	if (i < header->count)
+		(void)field_unfold(&header->fields[i], &message_id);
+	log_info("%s: uid=%ld orig_from=<%s> message-id=%.256s", id,
+	    (long)getuid(), given.s, message_id.s);
+	log_info("%s: from=<%s>, size=%" PRIu64 ", nrcpt=%zu", id, from.s,
+	    input->message->body.size, d->plan.recipients.count);
+	buf_done(&from);
+	buf_done(&given);
+	buf_done(&message_id);
+}
+
+/* ---- sending ---- */
+
+/* Plan, send, log.  0: every recipient was accepted; *text is the answer. */
+static int
+send_message(const struct config *config, const struct delivery_input *input,
+    struct buf *text, struct failure *f)
+{
+	char id[ID_SIZE];
+	struct delivery d;
+	int r;
+
+	make_id(id);
+	delivery_plan(config, input, &d);
+	log_message(id, &d, input);
+	delivery_run(config, input->message, &d);
+	log_outcomes(id, &d);
+	r = delivery_summary(&d, text, f);
+	delivery_done(&d);
+	return r;
+}
+
+/* server_deliver */
+static int
+deliver(void *context, const struct server_envelope *envelope,
+    const struct message *message, struct buf *text, struct failure *f)
+{
+	const struct config *config = context;
+	const struct delivery_input input = {
+		.sender = &envelope->sender,
+		.recipients = &envelope->recipients,
+		.message = message,
+	};
+
+	return send_message(config, &input, text, f);
+}
+
+static int
+submit_smtp(struct config *config)
+{
+	char *host_name = complete_host_name(0);
+	const struct server server = {
+		.host_name = host_name,
+		.size_max = SIZE_MAX_OCTETS,
+		.deliver = deliver,
+		.context = config,
+	};
+	int in = STDIN_FILENO;
+	int out = STDOUT_FILENO;
+	struct stream *stream = stream_new(&in, &out, "the caller");
+	struct failure f;
+	int status = EX_OK;
+
+	if (server_run(&server, stream, &f) == -1) {
+		log_warning("%s", f.text);
+		status = EX_TEMPFAIL;
+	}
+	stream_free(&stream);
+	free(host_name);
+	return status;
+}
+
+/* Nothing can be served: say why to whoever speaks SMTP to us. */
+static int
+turn_away(const struct failure *reason)
+{
+	int in = STDIN_FILENO;
+	int out = STDOUT_FILENO;
+	struct stream *stream = stream_new(&in, &out, "the caller");
+
+	log_error("%s", reason->text);
+	server_turn_away(stream, reason);
+	stream_free(&stream);
+	return failure_exit_status(reason);
+}
+
+/* ---- a message from a person ---- */
+
+static int
+print_content(
+    const struct delivery *d, const struct message *message, struct failure *f)
+{
+	char block[16 * 1024];
+	const struct spill *body;
+	struct spill encoded;
+	struct buf header;
+	uint64_t offset = 0;
+	ssize_t n = -1;
+
+	buf_init(&header, DELIVERY_HEADER_MAX);
+	spill_init(&encoded);
+	body = delivery_content(d, message, &header, &encoded, f);
+	if (body != NULL) {
+		(void)printf("message\n");
+		(void)fwrite(header.s, 1, header.len, stdout);
+		while ((n = spill_read(body, offset, block, sizeof(block), f)) >
+		    0) {
+			(void)fwrite(block, 1, (size_t)n, stdout);
+			offset += (uint64_t)n;
+		}
+	}
+	spill_done(&encoded);
+	buf_done(&header);
+	return n == 0 ? 0 : -1;
+}
+
+static int
+show_delivery(const struct options *options, const struct config *config,
+    const struct delivery_input *input, struct failure *f)
+{
+	struct delivery d;
+	int r = 0;
+
+	delivery_plan(config, input, &d);
+	if (options->is_json) {
+		show_plan_json(stdout, &d, input);
+	} else {
+		show_plan(stdout, &d, input);
+		r = print_content(&d, input->message, f);
+	}
+	if (r == 0)
+		r = delivery_refusal(&d, f);
+	delivery_done(&d);
+	if (r == 0 && fflush(stdout) != 0)
+		r = failure_set(f, FAILURE_LATER, "cannot write to stdout");
+	return r;
+}
+
+/* Read header and body from standard input as sendmail would. */
+static int
+read_message(const struct options *options, struct intake *in,
+    struct message *message, struct failure *f)
+{
+	struct buf header;
+	struct span block;
+	int r;
+
+	if (intake_start(in, STDIN_FILENO, &options->intake, f) == -1)
+		return -1;
+	buf_init(&header, DELIVERY_HEADER_MAX);
+	r = header_write(&in->header, &header);
+	if (r == 0)
+		r = buf_puts(&header, "\r\n");
+	if (r == -1)
+		(void)failure_set(f, FAILURE_DATA, "the header is too long");
+	else
+		r = message_write(message, buf_view(&header), f);
+	buf_done(&header);
+	do {
+		if (r == 0)
+			r = intake_body(in, &block, f);
+		if (r == 0)
+			r = message_write(message, block, f);
+		if (r == 0 && message->body.size > SIZE_MAX_OCTETS)
+			r = failure_set(f, FAILURE_DATA,
+			    "the message is larger than %d octets",
+			    SIZE_MAX_OCTETS);
+	} while (r == 0 && block.len > 0);
+	return r == 0 ? message_finish(message, f) : -1;
+}
+
+static int
+submit_message(const struct options *options, const struct config *config)
+{
+	struct message message;
+	struct intake in = { .fd = -1 };
+	struct failure f = { .kind = FAILURE_NONE };
+	struct buf text;
+	int r;
+
+	message_init(&message);
+	buf_init(&text, FAILURE_TEXT_SIZE);
+	r = read_message(options, &in, &message, &f);
+	if (r == -1)
+		intake_drain(STDIN_FILENO);
+	if (r == 0) {
+		const struct delivery_input input = {
+			.sender = &options->intake.sender,
+			.recipients = &in.recipients,
+			.message = &message,
+		};
+
+		r = options->is_dry_run
+		    ? show_delivery(options, config, &input, &f)
+		    : send_message(config, &input, &text, &f);
+	}
+	buf_done(&text);
+	intake_done(&in);
+	message_done(&message);
+	return r == 0 ? EX_OK : command_fail(&f);
+}
+
+/* ---- command line ---- */
+
+enum {
+	OPT_SMTP = 256,
+	OPT_DRY_RUN,
+	OPT_JSON
+};
+
+static const struct option long_options[] = {
+	{ "smtp", no_argument, NULL, OPT_SMTP },
+	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* 0, or -1 for an option that is none. */
+static int
+take_option(struct options *o, int c)
+{
+	switch (c) {
+	case 'C':
+		o->config_path = optarg;
+		return 0;
+	case 'f':
+		o->sender = optarg;
+		return 0;
+	case 'F':
+		o->intake.full_name = optarg;
+		return 0;
+	case 'i':
+		o->intake.ignores_dots = true;
+		return 0;
+	case 't':
+		o->intake.reads_recipients = true;
+		return 0;
+	case 'v':
+		o->is_verbose = true;
+		return 0;
+	case OPT_SMTP:
+		o->is_smtp = true;
+		return 0;
+	case OPT_DRY_RUN:
+		o->is_dry_run = true;
+		return 0;
+	case OPT_JSON:
+		o->is_json = true;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+static int
+find_sender(struct options *o, struct failure *f)
+{
+	complete_author(&o->intake.author);
+	if (o->sender != NULL)
+		return mailbox_parse_sender(
+		    span_of(o->sender), &o->intake.sender, f);
+	o->intake.sender = mailbox_copy(&o->intake.author);
+	return 0;
+}
+
+static int
+run(struct options *o)
+{
+	struct config *config = NULL;
+	struct failure f;
+	int status;
+
+	if (config_load(o->config_path, &config, &f) == -1) {
+		if (o->is_smtp)
+			return turn_away(&f);
+		intake_drain(STDIN_FILENO);
+		return command_fail(&f);
+	}
+	/* Whoever started us and is gone wants nothing sent any more. */
+	if (o->is_smtp)
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	log_open("sendmail365",
+	    o->is_verbose ? LOG_TO_STDERR : config->log_sink,
+	    o->is_verbose ? LOG_LEVEL_DEBUG : config->log_level);
+	if (o->is_smtp)
+		status = submit_smtp(config);
+	else if (find_sender(o, &f) == -1)
+		status = command_fail(&f);
+	else
+		status = submit_message(o, config);
+	config_free(&config);
+	return status;
+}
+
+int
+command_submit(int argc, char **argv)
+{
+	struct options o = { .config_path = NULL };
+	int status;
+	int c;
+
+	/* Until the configuration says where to. */
+	log_open("sendmail365", LOG_TO_SYSLOG, LOG_LEVEL_INFO);
+	while ((c = getopt_long(
+		    argc, argv, "+C:f:F:itv", long_options, NULL)) != -1)
+		if (take_option(&o, c) == -1)
+			return command_usage(usage);
+	if ((o.is_smtp && (optind < argc || o.is_dry_run)) ||
+	    (o.is_json && !o.is_dry_run))
+		return command_usage(usage);
+	o.intake.operands = (const char *const *)(argv + optind);
+	o.intake.operand_count = (size_t)(argc - optind);
+	status = run(&o);
+	mailbox_done(&o.intake.sender);
+	mailbox_done(&o.intake.author);
+	return status;
+}
