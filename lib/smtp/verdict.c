@@ -34,12 +34,6 @@ static const struct {
 static_assert(
     sizeof(phases) / sizeof(phases[0]) == PHASE_COUNT, "a phase has no row");
 
-const char *
-verdict_phase_name(enum smtp_phase phase)
-{
-	return phases[phase].name;
-}
-
 static enum scope
 scope_of(enum smtp_phase phase, int code, const struct advice *advice)
 {

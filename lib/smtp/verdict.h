@@ -43,9 +43,6 @@ struct trouble {
 	char reply_dsn[12]; /* its enhanced code, or "" */
 };
 
-/* "RCPT TO", "end of data", ...: for people. */
-const char *verdict_phase_name(enum smtp_phase phase);
-
 /*
  * Judge a reply that is not what the phase wants.  relay names the server.
  * The text quotes the reply and adds meaning and cure where they are known.
