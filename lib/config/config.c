@@ -422,9 +422,7 @@ account_done(struct account *a)
 	if (a->proxy != NULL)
 		explicit_bzero(a->proxy, strlen(a->proxy));
 	free(a->proxy);
-	for (size_t i = 0; i < a->send_as.count; i++)
-		free(a->send_as.items[i]);
-	free(a->send_as.items);
+	pattern_list_done(&a->send_as);
 }
 
 void

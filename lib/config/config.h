@@ -15,6 +15,7 @@
 #include "config/cloud.h"
 #include "core/log.h"
 #include "mail/mailbox.h"
+#include "mail/pattern.h"
 
 struct failure;
 
@@ -25,11 +26,6 @@ enum {
 enum auth_kind {
 	AUTH_CLIENT_SECRET, /* OAuth 2.0 client credentials, XOAUTH2 */
 	AUTH_PASSWORD       /* LOGIN */
-};
-
-struct string_list {
-	char **items;
-	size_t count;
 };
 
 struct account {
@@ -51,7 +47,7 @@ struct account {
 	char *scope;
 	char *ca_file; /* NULL: the system's certificates */
 	char *proxy;   /* as libcurl writes them; NULL: none */
-	struct string_list send_as;
+	struct pattern_list send_as;
 };
 
 struct config {

@@ -13,6 +13,7 @@
 #include "core/failure.h"
 #include "core/log.h"
 #include "mail/address.h"
+#include "mail/pattern.h"
 
 #define N_ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -501,63 +502,69 @@ value_user(const struct value *v, void *field, struct failure *f)
 	return parse_address(span_of(v->text), field, f);
 }
 
-/* The canonical text of one pattern, or NULL. */
-static char *
-make_pattern(struct span s, struct failure *f)
+/* A pattern that means addresses wherever they come from. */
+static int
+parse_address_pattern(struct span s, struct pattern *out, struct failure *f)
 {
-	struct span domain = s;
-	struct mailbox m;
-	struct buf b;
+	struct span domain;
 
-	if (span_is(s, "*"))
-		return xstrdup("*");
-	if (has_prefix(domain, "*@")) {
-		domain.s++;
-		domain.len--;
-	}
-	if (has_prefix(domain, "@")) {
-		domain.s++;
-		domain.len--;
-		if (is_domain(domain))
-			return xstrndup(s.s, s.len);
-		failure_set(f, FAILURE_CONFIG,
+	if (pattern_parse(s, out, f) == -1)
+		return -1;
+	if (out->kind == PATTERN_ANY)
+		return 0;
+	if (out->kind == PATTERN_NAME)
+		return failure_set(f, FAILURE_CONFIG,
+		    "\"%.*s\" has no domain; write the whole address",
+		    (int)s.len, s.s);
+	if (out->kind == PATTERN_USER)
+		return failure_set(f, FAILURE_CONFIG,
+		    "\"%.*s\" is a user; what the mailbox may send as goes by "
+		    "address: write that, or @DOMAIN",
+		    (int)s.len, s.s);
+	domain = span_of(out->domain);
+	if (memchr(domain.s, '*', domain.len) == NULL && !is_domain(domain))
+		return failure_set(f, FAILURE_CONFIG,
 		    "\"%.*s\" is not a domain such as contoso.com",
 		    (int)domain.len, domain.s);
-		return NULL;
-	}
-	if (parse_address(s, &m, f) == -1)
-		return NULL;
-	buf_init(&b, ADDRESS_MAX);
-	(void)mailbox_write_address(&b, &m);
-	mailbox_done(&m);
-	return buf_take(&b);
+	return 0;
+}
+
+/* Cut the first of several values that commas separate off *rest. */
+static int
+cut_item(struct span *rest, struct span *out, struct failure *f)
+{
+	const char *comma = memchr(rest->s, ',', rest->len);
+	struct span item = *rest;
+
+	if (comma != NULL)
+		item.len = (size_t)(comma - rest->s);
+	*out = span_trim(item);
+	rest->len -= item.len + (comma != NULL);
+	rest->s += item.len + (comma != NULL);
+	if (out->len == 0 || (comma != NULL && span_trim(*rest).len == 0))
+		return failure_set(f, FAILURE_CONFIG,
+		    "nothing stands before or behind a comma");
+	return 0;
 }
 
 int
 value_patterns(const struct value *v, void *field, struct failure *f)
 {
-	struct string_list *list = field;
+	struct pattern_list *list = field;
 	struct span rest = span_of(v->text);
+	struct span item;
 
-	for (;;) {
-		const char *comma = memchr(rest.s, ',', rest.len);
-		struct span item = rest;
-		char *pattern;
+	while (rest.len > 0) {
+		struct pattern p = { NULL };
 
-		if (comma != NULL)
-			item.len = (size_t)(comma - rest.s);
-		if (span_trim(item).len == 0)
-			return failure_set(f, FAILURE_CONFIG,
-			    "nothing stands before or behind a comma");
-		pattern = make_pattern(span_trim(item), f);
-		if (pattern == NULL)
+		if (cut_item(&rest, &item, f) == -1)
 			return -1;
-		list->items =
-		    xgrow(list->items, list->count, sizeof(*list->items));
-		list->items[list->count++] = pattern;
-		if (comma == NULL)
-			return 0;
-		rest.s = comma + 1;
-		rest.len -= item.len + 1;
+		if (parse_address_pattern(item, &p, f) == -1) {
+			pattern_done(&p);
+			return -1;
+		}
+		list->items = xgrow(list->items, list->count, sizeof(p));
+		list->items[list->count++] = p;
 	}
+	return 0;
 }

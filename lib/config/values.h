@@ -70,7 +70,7 @@ int value_scope(const struct value *v, void *field, struct failure *f);
 /* char *: http, https or socks5h URL, with a password in private files. */
 int value_proxy(const struct value *v, void *field, struct failure *f);
 
-/* struct string_list, appended to: addresses, "@domain", "*@domain", "*". */
+/* struct pattern_list, appended to: addresses, "@domain", "*". */
 int value_patterns(const struct value *v, void *field, struct failure *f);
 
 /* "11111111-2222-3333-4444-555555555555", in either case. */

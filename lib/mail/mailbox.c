@@ -80,6 +80,24 @@ mailbox_equal(const struct mailbox *a, const struct mailbox *b)
 	return compare_mailboxes(a, b) == 0;
 }
 
+bool
+mailbox_is_local(const struct mailbox *m, const char *host_name)
+{
+	struct span domain, label;
+
+	if (mailbox_is_null(m) || m->domain == NULL)
+		return !mailbox_is_null(m);
+	domain = span_of(m->domain);
+	if (span_is_nocase(domain, "localhost") ||
+	    span_is_nocase(domain, "localhost.localdomain"))
+		return true;
+	if (host_name == NULL)
+		return false;
+	label = (struct span){ host_name, strcspn(host_name, ".") };
+	return span_is_nocase(domain, host_name) ||
+	    span_is_nocase(label, m->domain);
+}
+
 void
 mailbox_qualify(struct mailbox *m, const char *domain)
 {

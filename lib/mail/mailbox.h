@@ -63,6 +63,12 @@ bool mailbox_is_null(const struct mailbox *m);
  * parts) and to the display name. */
 bool mailbox_equal(const struct mailbox *a, const struct mailbox *b);
 
+/*
+ * It is a name of this host: without a domain, or with host_name (NULL: not
+ * known), the first label of that, "localhost" or "localhost.localdomain".
+ */
+bool mailbox_is_local(const struct mailbox *m, const char *host_name);
+
 /* Give a bare name this domain; others, and the null sender, stay. */
 void mailbox_qualify(struct mailbox *m, const char *domain);
 

@@ -4,7 +4,7 @@
 
 #include "core/ascii.h"
 #include "core/buf.h"
-#include "mail/address.h"
+#include "mail/pattern.h"
 #include "mail/rewrite.h"
 
 /* Is domain this name, or below it? */
@@ -44,35 +44,17 @@ permit_is_foreign(const struct rewrite_policy *policy, const struct mailbox *m)
 	return true;
 }
 
-static bool
-matches_pattern(const struct mailbox *m, const char *pattern)
-{
-	struct span whole = span_of(pattern);
-	struct buf address;
-	bool is_match;
-
-	if (strcmp(pattern, "*") == 0)
-		return true;
-	if (strncmp(pattern, "*@", 2) == 0)
-		pattern++;
-	if (pattern[0] == '@')
-		return span_is_nocase(span_of(pattern + 1), m->domain);
-	buf_init(&address, ADDRESS_MAX);
-	is_match = mailbox_write_address(&address, m) == 0 &&
-	    span_is_nocase(whole, address.s);
-	buf_done(&address);
-	return is_match;
-}
-
 bool
 permit_allows(const struct rewrite_policy *policy, const struct mailbox *m)
 {
+	const struct pattern_subject subject = { .address = m };
+
 	if (m->local == NULL || m->domain == NULL)
 		return false;
 	if (mailbox_equal(m, policy->account))
 		return true;
-	for (size_t i = 0; i < policy->send_as_count; i++)
-		if (matches_pattern(m, policy->send_as[i]))
+	for (size_t i = 0; i < policy->send_as.count; i++)
+		if (pattern_matches(&policy->send_as.items[i], &subject))
 			return true;
 	return false;
 }

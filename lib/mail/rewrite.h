@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "mail/mailbox.h"
+#include "mail/pattern.h"
 
 struct body_facts;
 struct failure;
@@ -24,9 +25,8 @@ struct header;
 /* What of the configuration decides; all borrowed. */
 struct rewrite_policy {
 	const struct mailbox *account;
-	/* addresses, "@domain", "*@domain" or "*" that may stay in From */
-	char *const *send_as;
-	size_t send_as_count;
+	/* addresses that may stay in From */
+	struct pattern_list send_as;
 	/* for addresses without a domain: senders and header fields */
 	const char *origin;
 	/* the same for recipients; NULL: they stay bare, and nobody can

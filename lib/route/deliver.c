@@ -65,8 +65,7 @@ delivery_plan(const struct config *config, const struct delivery_input *input,
 	char *host_name = complete_host_name(0);
 	const struct rewrite_policy policy = {
 		.account = &account->user,
-		.send_as = account->send_as.items,
-		.send_as_count = account->send_as.count,
+		.send_as = account->send_as,
 		.origin = config->rewrite_domain != NULL
 		    ? config->rewrite_domain
 		    : mail_name,

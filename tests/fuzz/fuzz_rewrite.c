@@ -26,10 +26,14 @@ enum {
 static char alerts[] = "alerts";
 static char contoso[] = "contoso.com";
 static const struct mailbox account = { NULL, alerts, contoso };
-static char shop[] = "shop@contoso.com";
-static char lab[] = "@lab.contoso.com";
-static char all[] = "*";
-static char *const patterns[] = { shop, lab, all };
+static char shop[] = "shop";
+static char lab[] = "lab.contoso.com";
+static char any[] = "*";
+static struct pattern patterns[] = {
+	{ .kind = PATTERN_ADDRESS, .local = shop, .domain = contoso },
+	{ .kind = PATTERN_ADDRESS, .local = any, .domain = lab },
+	{ .kind = PATTERN_ANY },
+};
 
 /* Parse a header that must be one from its first byte to its empty line. */
 static void
@@ -167,8 +171,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	struct rewrite_policy policy = {
 		.account = &account,
-		.send_as = patterns,
-		.send_as_count = choice % 4,
+		.send_as = { patterns, choice % 4 },
 		.origin = "web1.example.net",
 		.host_name = "web1.example.net",
 	};

@@ -133,10 +133,10 @@ test_every_key_is_stored(void **state)
 	assert_string_equal(a->ca_file, "/etc/s/ca.pem");
 	assert_string_equal(a->proxy, "http://u:p@proxy:3128");
 	assert_int_equal(a->send_as.count, 4);
-	assert_string_equal(a->send_as.items[0], "a@x.org");
-	assert_string_equal(a->send_as.items[1], "@x.net");
-	assert_string_equal(a->send_as.items[2], "*@x.com");
-	assert_string_equal(a->send_as.items[3], "*");
+	assert_string_equal(a->send_as.items[0].text, "a@x.org");
+	assert_string_equal(a->send_as.items[1].text, "@x.net");
+	assert_string_equal(a->send_as.items[2].text, "*@x.com");
+	assert_string_equal(a->send_as.items[3].text, "*");
 	assert_int_equal(a->recipients_per_message, 1000);
 	assert_int_equal(a->timeout, 3600);
 	assert_string_equal(c->rewrite_domain, "contoso.com");

@@ -66,17 +66,20 @@ enum {
 static char local_part[] = "alerts";
 static char account_domain[] = "contoso.com";
 static const struct mailbox account = { NULL, local_part, account_domain };
-static char shop_address[] = "shop@contoso.com";
-static char lab_pattern[] = "*@lab.contoso.com";
-static char ops_pattern[] = "@ops.contoso.com";
-static char any_pattern[] = "*";
-static char *const send_as[] = { shop_address, lab_pattern, ops_pattern };
-static char *const send_as_any[] = { any_pattern };
+static char lab[] = "lab.contoso.com";
+static char ops[] = "ops.contoso.com";
+static char shop[] = "shop";
+static char any[] = "*";
+static struct pattern send_as[] = {
+	{ .kind = PATTERN_ADDRESS, .local = shop, .domain = account_domain },
+	{ .kind = PATTERN_ADDRESS, .local = any, .domain = lab },
+	{ .kind = PATTERN_ADDRESS, .local = any, .domain = ops },
+};
+static struct pattern send_as_any[] = { { .kind = PATTERN_ANY } };
 
 static const struct rewrite_policy policy = {
 	.account = &account,
-	.send_as = send_as,
-	.send_as_count = 3,
+	.send_as = { send_as, 3 },
 	.origin = "web1.example.net",
 	.recipient_domain = "contoso.com",
 	.host_name = "web1.example.net",
@@ -84,8 +87,7 @@ static const struct rewrite_policy policy = {
 
 static const struct rewrite_policy open_policy = {
 	.account = &account,
-	.send_as = send_as_any,
-	.send_as_count = 1,
+	.send_as = { send_as_any, 1 },
 	.origin = "web1.example.net",
 	.host_name = "web1.example.net",
 };
