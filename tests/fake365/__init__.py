@@ -2,6 +2,7 @@
 
 from .certs import KINDS, Certificates, make_certs
 from .directory import AUDIENCE, SCOPE, Mailbox
+from .dns import BEHAVIOURS, Dns, Question
 from .proxy import Proxy, ProxyConnection
 from .records import Connection, Line, Message, TokenRequest
 from .scenario import Rule, Scenario
@@ -10,8 +11,10 @@ from .tenant import ALERTS, PASSWORD, Settings, Tenant
 __all__ = [
     "ALERTS",
     "AUDIENCE",
+    "BEHAVIOURS",
     "Certificates",
     "Connection",
+    "Dns",
     "KINDS",
     "Line",
     "Mailbox",
@@ -19,6 +22,7 @@ __all__ = [
     "PASSWORD",
     "Proxy",
     "ProxyConnection",
+    "Question",
     "Rule",
     "SCOPE",
     "Scenario",

@@ -1,4 +1,4 @@
-"""A TCP listener on 127.0.0.1 with a thread for each connection."""
+"""A TCP listener on a loopback address with a thread for each connection."""
 
 import socket
 import threading
@@ -18,14 +18,20 @@ class Handler(Protocol):
 class Listener:
     """Accepts from `start` to `stop`; stopping ends all connections."""
 
-    def __init__(self, name: str, make: Callable[[socket.socket], Handler]):
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[socket.socket], Handler],
+        where: Tuple[str, int] = ("127.0.0.1", 0),
+    ):
         self._name = name
         self._make = make
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._socket = socket.create_server(where, backlog=128)
         self._acceptor = threading.Thread(
             target=self._accept, name=f"{name}-accept", daemon=True
         )
         self._running: List[Tuple[Handler, threading.Thread]] = []
+        self.address: str = self._socket.getsockname()[0]
         self.port: int = self._socket.getsockname()[1]
 
     def start(self) -> None:
