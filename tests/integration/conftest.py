@@ -14,6 +14,7 @@ from support import BUILD, IS_PLAIN, STALL, STUCK, TOP  # noqa: E402
 sys.path.insert(0, str(TOP / "tests"))
 
 from fake365 import Scenario, Tenant  # noqa: E402
+from support_dns import resolver  # noqa: E402, F401
 
 
 def pytest_configure(config):
@@ -47,6 +48,8 @@ class Programs:
         self.sendmail365_path = str(BUILD / "sendmail365")
         self.config = None
         self.tenant = None
+        #: words before each command line, such as those of a Resolver
+        self.prefix = ()
 
     @property
     def state(self):
@@ -92,14 +95,14 @@ class Programs:
             self.sendmail365_path, command, "-C", self.config, *args,
             stdin=stdin, **options)
 
-    @staticmethod
-    def _start(*command, stdin, **options):
+    def _start(self, *command, stdin, **options):
+        command = (*self.prefix, *command)
         return subprocess.Popen(
             [str(c) for c in command], stdin=stdin, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, **options)
 
-    @staticmethod
-    def _run(*command, stdin, **options):
+    def _run(self, *command, stdin, **options):
+        command = (*self.prefix, *command)
         source = {"input": stdin} if isinstance(stdin, bytes) else {
             "stdin": stdin}
         options.setdefault("timeout", 2 * STUCK)
