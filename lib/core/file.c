@@ -12,6 +12,7 @@
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/failure.h"
+#include "core/log.h"
 
 void
 fd_close(int *fd)
@@ -116,4 +117,47 @@ file_replace(int dirfd, const char *name, struct span data, struct failure *f)
 	}
 	free(tmp);
 	return r;
+}
+
+static void
+make_directories(const char *path)
+{
+	char *copy = xstrdup(path);
+	char *slash = strchr(copy + 1, '/');
+
+	while (slash != NULL) {
+		*slash = '\0';
+		(void)mkdir(copy, 0700);
+		*slash = '/';
+		slash = strchr(slash + 1, '/');
+	}
+	(void)mkdir(copy, 0700);
+	free(copy);
+}
+
+int
+directory_open_private(const char *path)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	struct stat st;
+	int fd;
+
+	if (path == NULL || path[0] == '\0')
+		return -1;
+	fd = open(path, flags);
+	if (fd == -1 && errno == ENOENT) {
+		make_directories(path);
+		fd = open(path, flags);
+	}
+	if (fd == -1 || fstat(fd, &st) == -1) {
+		log_debug(
+		    "nothing is kept: open %s: %s", path, strerror(errno));
+		fd_close(&fd);
+	} else if (st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
+		log_debug("nothing is kept: %s is another user's or open "
+			  "to others",
+		    path);
+		fd_close(&fd);
+	}
+	return fd;
 }

@@ -36,4 +36,11 @@ int file_read(int fd, struct buf *b);
 int file_replace(
     int dirfd, const char *name, struct span data, struct failure *f);
 
+/*
+ * Open a directory that is the effective user's and closed to all others, and
+ * make it (mode 0700, as those above it) where it is missing.  path may be
+ * NULL.  Returns the descriptor, or -1 with the reason at the debug level.
+ */
+int directory_open_private(const char *path);
+
 #endif

@@ -53,50 +53,6 @@ store_entry_done(struct store_entry *entry)
 
 /* ---- the directory ---- */
 
-static void
-make_directories(const char *path)
-{
-	char *copy = xstrdup(path);
-	char *slash = strchr(copy + 1, '/');
-
-	while (slash != NULL) {
-		*slash = '\0';
-		(void)mkdir(copy, 0700);
-		*slash = '/';
-		slash = strchr(slash + 1, '/');
-	}
-	(void)mkdir(copy, 0700);
-	free(copy);
-}
-
-/* The directory, or -1 with the reason at the debug level. */
-static int
-open_directory(const char *path)
-{
-	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	struct stat st;
-	int fd;
-
-	if (path == NULL || path[0] == '\0')
-		return -1;
-	fd = open(path, flags);
-	if (fd == -1 && errno == ENOENT) {
-		make_directories(path);
-		fd = open(path, flags);
-	}
-	if (fd == -1 || fstat(fd, &st) == -1) {
-		log_debug(
-		    "tokens are not kept: open %s: %s", path, strerror(errno));
-		fd_close(&fd);
-	} else if (st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
-		log_debug("tokens are not kept: %s is another user's or open "
-			  "to others",
-		    path);
-		fd_close(&fd);
-	}
-	return fd;
-}
-
 /* The name stands for what a token is good for, and shows none of it. */
 static int
 make_name(const struct account *account, struct store *store)
@@ -129,7 +85,7 @@ store_open(const char *directory, const struct account *account)
 	struct store *store = xcalloc(1, sizeof(*store));
 
 	store->lockfd = -1;
-	store->dirfd = open_directory(directory);
+	store->dirfd = directory_open_private(directory);
 	if (store->dirfd == -1 || make_name(account, store) == -1)
 		store_free(&store);
 	return store;
