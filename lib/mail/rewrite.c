@@ -7,6 +7,7 @@
 #include "core/ascii.h"
 #include "core/failure.h"
 #include "mail/address.h"
+#include "mail/display_name.h"
 #include "mail/encode.h"
 #include "mail/header.h"
 #include "mail/lines.h"
@@ -23,6 +24,8 @@ enum {
 static const char why_account[] =
     "Exchange refuses a From that is neither the account's nor allowed by "
     "send_as";
+static const char why_rule[] = "a rule of [rewrite] says who sends this";
+static const char why_automatic[] = "marks a message that a program sends";
 static const char why_one_author[] =
     "several authors become one, because Exchange accepts one From address";
 static const char why_no_author[] =
@@ -451,29 +454,6 @@ read_authors(struct work *w)
 	return is_clean;
 }
 
-/*
- * The display name under which the account speaks for an author.  Who has no
- * name is shown as "root@web1" if it is an address of this host, because it
- * would be lost; not if it is a foreign address, because another's address
- * as a display name is a mark of phishing.
- */
-static char *
-display_name(const struct rewrite_policy *policy, const struct mailbox *author)
-{
-	const char *domain = author->domain;
-
-	if (author->name != NULL && author->name[0] != '\0')
-		return xstrdup(author->name);
-	if (mailbox_equal(author, policy->account) ||
-	    permit_is_foreign(policy, author))
-		return NULL;
-	if (domain == NULL)
-		domain = policy->host_name;
-	if (domain == NULL)
-		return xstrdup(author->local);
-	return xasprintf("%s@%s", author->local, domain);
-}
-
 /* A display name with specials that the field itself does not quote. */
 static bool
 lacks_quotes(const struct field *field, const struct mailbox *m)
@@ -500,16 +480,23 @@ reason_to_clean(const struct work *w, bool is_clean)
 	return lacks_quotes(field, &w->from) ? why_quoted : NULL;
 }
 
-/* Let the account stand in for the author, if there is one. */
+/* Who sends where the author, or the sender of the envelope, may not. */
+static const struct mailbox *
+stand_in(const struct rewrite_policy *policy)
+{
+	return policy->appointed != NULL ? policy->appointed : policy->account;
+}
+
+/* Let another stand in for the author, if there is one. */
 static void
 replace_author(struct work *w, const char *reason)
 {
 	char *name = NULL;
 
 	if (w->authors.count > 0)
-		name = display_name(w->policy, &w->authors.items[0]);
+		name = display_name_make(w->policy, &w->authors.items[0]);
 	mailbox_done(&w->from);
-	w->from = mailbox_copy(w->policy->account);
+	w->from = mailbox_copy(stand_in(w->policy));
 	mailbox_set_name(&w->from, name);
 	free(name);
 	w->from_reason = reason;
@@ -528,11 +515,16 @@ decide_from(struct work *w)
 	}
 	w->from = mailbox_copy(&w->authors.items[0]);
 	mailbox_qualify(&w->from, w->policy->origin);
-	is_allowed = permit_allows(w->policy, &w->from);
+	is_allowed = w->policy->appointed != NULL
+	    ? mailbox_equal(&w->from, w->policy->appointed)
+	    : permit_allows(w->policy, &w->from);
 	if (is_allowed && w->authors.count == 1)
 		w->from_reason = reason_to_clean(w, is_clean);
+	else if (is_allowed)
+		replace_author(w, why_one_author);
 	else
-		replace_author(w, is_allowed ? why_one_author : why_account);
+		replace_author(
+		    w, w->policy->appointed != NULL ? why_rule : why_account);
 }
 
 /* ---- fields that are added ---- */
@@ -572,12 +564,13 @@ add_originals(struct work *w)
 	for (size_t i = 0; i < w->authors.count; i++)
 		if (permit_is_foreign(w->policy, &w->authors.items[i]))
 			mailbox_list_add(&foreign, &w->authors.items[i]);
-	if (!w->kept_has_value[ONCE_REPLY_TO])
+	if (!w->kept_has_value[ONCE_REPLY_TO] && !w->policy->no_reply_to)
 		add_list(w, "Reply-To", &foreign, why_reply_to);
 	/* Whose "root" it was matters as soon as the mail has left. */
 	for (size_t i = 0; i < w->authors.count; i++)
 		mailbox_qualify(&w->authors.items[i], w->policy->origin);
-	add_list(w, "X-Original-From", &w->authors, why_original);
+	if (!w->policy->no_original)
+		add_list(w, "X-Original-From", &w->authors, why_original);
 	mailbox_list_done(&foreign);
 }
 
@@ -614,23 +607,28 @@ static void
 plan_sender(struct work *w, const struct mailbox *sender)
 {
 	struct rewrite_plan *plan = w->plan;
+	bool is_allowed;
 	struct mailbox m;
 
 	if (mailbox_is_null(sender)) {
-		plan->sender = mailbox_copy(w->policy->account);
+		plan->sender = mailbox_copy(stand_in(w->policy));
 		plan->sender_reason = why_null_sender;
 		return;
 	}
 	m = mailbox_copy(sender);
 	mailbox_qualify(&m, w->policy->origin);
-	if (permit_allows(w->policy, &m)) {
+	is_allowed = w->policy->appointed != NULL
+	    ? mailbox_equal(&m, w->policy->appointed)
+	    : permit_allows(w->policy, &m);
+	if (is_allowed) {
 		plan->sender = m;
 		plan->sender_reason = sender->domain == NULL ? why_bare : NULL;
 		return;
 	}
 	mailbox_done(&m);
-	plan->sender = mailbox_copy(w->policy->account);
-	plan->sender_reason = why_sender_account;
+	plan->sender = mailbox_copy(stand_in(w->policy));
+	plan->sender_reason =
+	    w->policy->appointed != NULL ? why_rule : why_sender_account;
 }
 
 static void
@@ -660,6 +658,19 @@ plan_field(struct work *w, size_t index)
 }
 
 static void
+add_auto_submitted(struct work *w, const struct mailbox *sender)
+{
+	static const char name[] = "Auto-Submitted"; /* RFC 3834 */
+
+	if (header_has(w->header, name))
+		return;
+	if (mailbox_is_null(sender))
+		add_field(w, name, span_of("auto-replied"), why_auto);
+	else if (w->policy->marks_automatic)
+		add_field(w, name, span_of("auto-generated"), why_automatic);
+}
+
+static void
 plan_header(struct work *w, const struct rewrite_input *input)
 {
 	choose_fields(w);
@@ -668,13 +679,27 @@ plan_header(struct work *w, const struct rewrite_input *input)
 		plan_field(w, i);
 	add_from(w);
 	add_originals(w);
-	if (mailbox_is_null(input->sender) &&
-	    !header_has(w->header, "Auto-Submitted"))
-		add_field(
-		    w, "Auto-Submitted", span_of("auto-replied"), why_auto);
+	add_auto_submitted(w, input->sender);
 	add_mime(w, input->facts);
 	mailbox_list_done(&w->authors);
 	mailbox_done(&w->from);
+}
+
+bool
+rewrite_find_author(const struct header *header, struct mailbox *out)
+{
+	struct mailbox_list authors = { NULL, 0 };
+	bool has_author;
+
+	for (size_t i = 0; i < header->count && authors.count == 0; i++)
+		if (field_is(&header->fields[i], "From"))
+			(void)read_mailboxes(
+			    &header->fields[i], AUTHORS_MAX, &authors);
+	has_author = authors.count > 0;
+	if (has_author)
+		*out = mailbox_copy(&authors.items[0]);
+	mailbox_list_done(&authors);
+	return has_author;
 }
 
 void

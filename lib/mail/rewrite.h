@@ -24,7 +24,9 @@ struct header;
 
 /* What of the configuration decides; all borrowed. */
 struct rewrite_policy {
-	const struct mailbox *account;
+	const struct mailbox *account; /* the address of who signs in */
+	/* a rule says that this one sends, and the account may; or NULL */
+	const struct mailbox *appointed;
 	/* addresses that may stay in From */
 	struct pattern_list send_as;
 	/* for addresses without a domain: senders and header fields */
@@ -34,6 +36,13 @@ struct rewrite_policy {
 	const char *recipient_domain;
 	/* this host's own names: mail there is no foreign address */
 	const char *host_name;
+	const char *user; /* login name of the caller; NULL: not known */
+	/* template for the name of who stands in for the author (see
+	 * display_name_check()); NULL: the author's stays */
+	const char *display_name;
+	bool no_reply_to;     /* replies are not directed to the author */
+	bool no_original;     /* no X-Original-From */
+	bool marks_automatic; /* Auto-Submitted where there is none */
 };
 
 /* The message as the caller gave it; all borrowed. */
@@ -71,12 +80,17 @@ struct rewrite_plan {
 	bool encodes_body; /* send the body as quoted-printable */
 };
 
+/*
+ * The author that the first From field with a valid address names, as it is
+ * written there, for the caller to mailbox_done(); false: there is none.
+ */
+bool rewrite_find_author(const struct header *header, struct mailbox *out);
+
 /* Compute the plan; the caller rewrite_plan_done()s it. */
 void rewrite_plan(const struct rewrite_policy *policy,
     const struct rewrite_input *input, struct rewrite_plan *out);
 
 /* Release the contents; done twice is fine. */
-/* Release the memory; done twice is fine. */
 void rewrite_plan_done(struct rewrite_plan *plan);
 
 /*
