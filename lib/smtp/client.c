@@ -263,7 +263,9 @@ start_tls(struct smtp *c, const struct smtp_target *target, struct trouble *t)
 	if (stream_start_tls(
 		c->stream, target->tls, target->host, &t->failure) == -1)
 		return session_failed(c, t);
-	log_debug("%s: %s, verified", c->relay, stream_tls_version(c->stream));
+	c->is_verified = tls_context_verifies(target->tls);
+	log_debug("%s: %s, %s", c->relay, stream_tls_version(c->stream),
+	    c->is_verified ? "verified" : "not verified");
 	return 0;
 }
 
@@ -331,7 +333,7 @@ next_address(const struct addrinfo *a, int family, bool is_same)
  * other may have one.  Returns how many.
  */
 static size_t
-choose_addresses(const struct addrinfo *all, const struct addrinfo **out)
+choose_in_turn(const struct addrinfo *all, const struct addrinfo **out)
 {
 	const struct addrinfo *next[2] = { all, all };
 	size_t count = 0;
@@ -350,12 +352,31 @@ choose_addresses(const struct addrinfo *all, const struct addrinfo **out)
 	return count;
 }
 
+/* The same with all IPv4 addresses first: Exchange asks more of those who come
+ * over IPv6 without signing in. */
+static size_t
+choose_ipv4_first(const struct addrinfo *all, const struct addrinfo **out)
+{
+	size_t count = 0;
+
+	for (int is_ipv4 = 1; is_ipv4 >= 0; is_ipv4--) {
+		const struct addrinfo *a = next_address(all, AF_INET, is_ipv4);
+
+		while (a != NULL && count < ADDRESSES_TRIED) {
+			out[count++] = a;
+			a = next_address(a->ai_next, AF_INET, is_ipv4);
+		}
+	}
+	return count;
+}
+
 static int
 open_any(const struct smtp_target *target, const struct addrinfo *all,
     struct smtp **out, struct trouble *t)
 {
 	const struct addrinfo *chosen[ADDRESSES_TRIED];
-	size_t count = choose_addresses(all, chosen);
+	size_t count = target->is_ipv4_first ? choose_ipv4_first(all, chosen)
+					     : choose_in_turn(all, chosen);
 	int timeout = session_timeout(PHASE_CONNECT, target->timeout);
 	struct attempt attempt = { .end = clock_deadline(SESSION_SECONDS) };
 	int r = -1;
@@ -542,6 +563,8 @@ smtp_authenticate(struct smtp *c, const char *mechanism, const char *user,
 	int r;
 
 	c->phase = PHASE_AUTH;
+	/* Nobody gets a credential who has not proved who he is. */
+	assert(c->is_verified);
 	if (!offers(c, mechanism)) {
 		(void)failure_set(&t->failure, FAILURE_LATER,
 		    "%s does not offer AUTH %s (it offers%s): check host and "

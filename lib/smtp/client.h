@@ -30,6 +30,7 @@ struct smtp_target {
 	/* The longest wait for one answer in seconds; 0: as RFC 5321 4.5.3.2
 	 * recommends. */
 	int timeout;
+	bool is_ipv4_first; /* and IPv6 only where no IPv4 address answers */
 };
 
 /* A message ready to go; all borrowed. */
@@ -57,7 +58,9 @@ struct outcome {
 	enum failure_kind kind; /* unless accepted */
 	int code;               /* of the SMTP reply, or 0 */
 	char dsn[12];
-	char *text; /* the reply, or what failed; owned */
+	bool is_uncertain; /* later, and it may have been delivered */
+	char *text;        /* the reply, or what failed; owned */
+	char *relay; /* who said so, as smtp_relay(); NULL: nobody; owned */
 };
 
 /*
@@ -87,11 +90,15 @@ void smtp_send(struct smtp *c, const struct smtp_mail *mail,
 /* Say QUIT without waiting for the answer; NULL is fine; sets NULL. */
 void smtp_close(struct smtp **session);
 
+/* Say of all outcomes that do not know it yet who decided them. */
+void outcomes_set_relay(
+    struct outcome *outcomes, size_t count, const char *relay);
+
 /* Give every pending outcome this trouble. */
 void outcomes_set(
     struct outcome *outcomes, size_t count, const struct trouble *t);
 
-/* Release the texts. */
+/* Release what they own; done twice is fine. */
 void outcomes_done(struct outcome *outcomes, size_t count);
 
 #endif

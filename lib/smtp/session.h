@@ -36,6 +36,7 @@ struct smtp {
 	unsigned extensions;   /* of the last EHLO: enum extension */
 	uint64_t size_max;     /* of SIZE; 0: no limit was told */
 	struct buf mechanisms; /* of AUTH, each with a blank in front */
+	bool is_verified;      /* the peer is who it should be */
 	bool is_exchange;      /* takes a long initial response */
 	bool is_broken;        /* nothing can be sent any more */
 	bool needs_reset;      /* RSET before the next MAIL */

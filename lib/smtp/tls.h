@@ -1,8 +1,13 @@
 /*
- * tls - OpenSSL as a client that verifies, with no way around it
+ * tls - OpenSSL as a client that verifies
+ *
+ * With no way around it where credentials are sent: client.c refuses to sign
+ * in on a connection that was not verified.
  */
 #ifndef SMTP_TLS_H
 #define SMTP_TLS_H
+
+#include <stdbool.h>
 
 #include <openssl/types.h>
 
@@ -16,6 +21,15 @@ struct failure;
  */
 int tls_context_new(const char *ca_file, SSL_CTX **out, struct failure *f);
 
+/*
+ * Let connections of this context be encrypted only, whoever the peer is: for
+ * mail without credentials, which could be read in the clear otherwise.
+ */
+void tls_context_trust_anyone(SSL_CTX *context);
+
+/* Are its peers verified? */
+bool tls_context_verifies(const SSL_CTX *context);
+
 /* Accepts a pointer to NULL, sets it to NULL. */
 void tls_context_free(SSL_CTX **context);
 
@@ -23,7 +37,8 @@ void tls_context_free(SSL_CTX **context);
  * caller SSL_free()s it. */
 SSL *tls_new(SSL_CTX *context, int fd, const char *host);
 
-/* After the handshake: fails unless the peer was verified.  FAILURE_LATER. */
+/* After the handshake: fails unless the peer was verified, where its context
+ * wants that.  FAILURE_LATER. */
 int tls_check(SSL *ssl, const char *peer, struct failure *f);
 
 /* Describe the failure that OpenSSL has queued, with the cure for a

@@ -51,6 +51,7 @@ set_outcome(struct outcome *o, const struct trouble *t)
 	o->scope = t->scope;
 	o->kind = t->failure.kind;
 	o->code = t->code;
+	o->is_uncertain = t->is_uncertain;
 	memcpy(o->dsn, t->failure.dsn, sizeof(o->dsn));
 	o->text = xstrdup(t->failure.text);
 }
@@ -68,8 +69,19 @@ outcomes_done(struct outcome *outcomes, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		free(outcomes[i].text);
+		free(outcomes[i].relay);
 		outcomes[i].text = NULL;
+		outcomes[i].relay = NULL;
 	}
+}
+
+void
+outcomes_set_relay(struct outcome *outcomes, size_t count, const char *relay)
+{
+	for (size_t i = 0; i < count; i++)
+		if (outcomes[i].status != OUTCOME_PENDING &&
+		    outcomes[i].relay == NULL)
+			outcomes[i].relay = xstrdup(relay);
 }
 
 static struct outcome *
@@ -336,6 +348,7 @@ read_end(struct transaction *x, struct trouble *t)
 	}
 	if (r == 0)
 		return 0;
+	t->is_uncertain = true;
 	return failure_at(
 	    &t->failure, "it may have been delivered all the same");
 }
@@ -498,7 +511,7 @@ smtp_send(struct smtp *c, const struct smtp_mail *mail,
 {
 	size_t *batch = xcalloc(recipients_per_message, sizeof(*batch));
 	struct transaction x;
-	struct trouble t;
+	struct trouble t = { .scope = SCOPE_NONE };
 	int r = 0;
 
 	assert(recipients_per_message > 0);

@@ -111,6 +111,7 @@ verdict_reply(enum smtp_phase phase, const struct reply *reply,
 	buf_done(&said);
 	t->scope = scope;
 	t->code = reply->code;
+	t->is_uncertain = false;
 	memcpy(t->reply_dsn, reply->dsn, sizeof(t->reply_dsn));
 	if (kind == FAILURE_AUTH)
 		(void)failure_dsn(&t->failure, "4.7.8");
@@ -132,6 +133,7 @@ verdict_host(enum smtp_phase phase, struct trouble *t)
 {
 	t->scope = SCOPE_HOST;
 	t->code = 0;
+	t->is_uncertain = false;
 	t->reply_dsn[0] = '\0';
 	if (t->failure.kind != FAILURE_CONFIG)
 		t->failure.kind = FAILURE_LATER;

@@ -7,6 +7,8 @@
 #ifndef SMTP_VERDICT_H
 #define SMTP_VERDICT_H
 
+#include <stdbool.h>
+
 #include "core/failure.h"
 
 struct reply;
@@ -41,6 +43,7 @@ struct trouble {
 	enum scope scope;
 	int code;           /* of the SMTP reply, or 0 */
 	char reply_dsn[12]; /* its enhanced code, or "" */
+	bool is_uncertain;  /* the answer to a whole message was lost */
 };
 
 /*
