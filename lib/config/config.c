@@ -11,6 +11,7 @@
 
 #include "config/conffile.h"
 #include "config/schema.h"
+#include "config/verify.h"
 #include "core/alloc.h"
 #include "core/ascii.h"
 #include "core/failure.h"
@@ -70,7 +71,7 @@ guess_auth(const struct parser *p, struct account *a, struct failure *f)
 	    a->client_id == NULL)
 		return failure_set(f, FAILURE_CONFIG,
 		    "nothing says how to sign in; set tenant, client_id and "
-		    "client_secret_file, or password_file");
+		    "client_secret_file, or password_file, or auth = none");
 	a->auth = has_password ? AUTH_PASSWORD : AUTH_CLIENT_SECRET;
 	return 0;
 }
@@ -84,21 +85,46 @@ check_required(const struct account *a, struct failure *f)
 		bool is_missing;
 		const char *what;
 	} rows[] = {
-		{ "user", a->user.local == NULL, "the mailbox that signs in" },
+		{ "user", a->user.local == NULL && !a->is_sender,
+		    a->auth == AUTH_NONE ? "the address that mail is sent from"
+					 : "the mailbox that signs in" },
 		{ "tenant", is_app && a->tenant == NULL,
 		    "the directory (tenant) ID or a domain of yours" },
 		{ "client_id", is_app && a->client_id == NULL,
 		    "the application (client) ID on the app's overview page" },
 		{ "client_secret_file", is_app && a->client_secret_file == NULL,
 		    "a file with the value of a client secret" },
-		{ "password_file", !is_app && a->password_file == NULL,
+		{ "password_file",
+		    a->auth == AUTH_PASSWORD && a->password_file == NULL,
 		    "a file with the mailbox's password" },
+		{ "send_as", a->is_sender && a->send_as.count == 0,
+		    "with user = {sender} it names the mailboxes that may "
+		    "sign in, such as @contoso.com" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].is_missing)
 			return failure_set(f, FAILURE_CONFIG,
 			    "\"%s\" is missing: %s", rows[i].key, rows[i].what);
+	return 0;
+}
+
+/* "{sender}" is no mailbox: see value_user(). */
+static int
+check_user(struct account *a, struct failure *f)
+{
+	if (a->user.local != NULL && a->user.domain == NULL) {
+		mailbox_done(&a->user);
+		a->is_sender = true;
+	}
+	if (a->is_sender && a->auth != AUTH_CLIENT_SECRET)
+		return failure_set(f, FAILURE_CONFIG,
+		    "user = {sender} needs auth = client-secret: an "
+		    "application can sign in to many mailboxes, a password "
+		    "belongs to one");
+	if (a->login != NULL && a->auth != AUTH_PASSWORD)
+		return failure_set(f, FAILURE_CONFIG,
+		    "login goes with password_file only; remove it");
 	return 0;
 }
 
@@ -114,15 +140,22 @@ finish_section(const struct parser *p, struct failure *f)
 {
 	struct account *a;
 	const struct cloud *cloud;
+	char *title;
 
 	if (!p->has_section || p->section != SCHEMA_ACCOUNT)
 		return 0;
 	a = last_account(p);
-	if (guess_auth(p, a, f) == -1 || check_required(a, f) == -1)
-		return failure_at(f, "%s:%d: [account%s%s]", p->name, a->line,
-		    a->name[0] != '\0' ? " " : "", a->name);
+	if (guess_auth(p, a, f) == -1 || check_user(a, f) == -1 ||
+	    check_required(a, f) == -1) {
+		title = config_account_title(a);
+		(void)failure_at(f, "%s:%d: %s", p->name, a->line, title);
+		free(title);
+		return -1;
+	}
 	cloud = cloud_get(a->cloud);
-	set_default(&a->host, cloud->host);
+	/* Without a host, nothing is submitted that is not signed in. */
+	if (a->auth != AUTH_NONE)
+		set_default(&a->host, cloud->host);
 	set_default(&a->authority, cloud->authority);
 	set_default(&a->scope, cloud->scope);
 	return 0;
@@ -152,11 +185,12 @@ begin_account(struct parser *p, int line, struct span name, struct failure *f)
 		    "\"%.*s\" is not a name for an account; use letters, "
 		    "digits, \"-\", \"_\" and \".\"",
 		    (int)name.len, name.s);
-	if (c->account_count > 0)
-		return failure_set(f, FAILURE_CONFIG,
-		    "an account is in line %d already, and only one is "
-		    "supported",
-		    c->accounts[0].line);
+	for (size_t i = 0; i < c->account_count; i++)
+		if (span_is(name, c->accounts[i].name))
+			return failure_set(f, FAILURE_CONFIG,
+			    "this account is in line %d already; give each "
+			    "another name: [account NAME]",
+			    c->accounts[i].line);
 	c->accounts =
 	    xgrow(c->accounts, c->account_count, sizeof(*c->accounts));
 	c->accounts[c->account_count++] = (struct account){
@@ -220,11 +254,26 @@ take_section(void *user, int line, struct span title, struct failure *f)
 	return 0;
 }
 
+/* NAME = LIST of [aliases]: looked at when all of them are known. */
+static int
+add_alias(struct parser *p, int line, const char *name, const char *list)
+{
+	struct config *c = p->config;
+
+	c->aliases = xgrow(c->aliases, c->alias_count, sizeof(*c->aliases));
+	c->aliases[c->alias_count++] = (struct alias_setting){
+		.name = xstrdup(name),
+		.list = xstrdup(list),
+		.line = line,
+	};
+	return 0;
+}
+
 static int
 set_key(struct parser *p, int line, const char *key, const char *text,
     struct failure *f)
 {
-	struct value v = { text, p->directory, p->is_private };
+	struct value v = { text, line, p->directory, p->is_private };
 	const struct schema_key *row;
 	size_t count;
 	int *first;
@@ -235,6 +284,8 @@ set_key(struct parser *p, int line, const char *key, const char *text,
 		    "\"%s\" stands before the first section; begin with "
 		    "[account]",
 		    key);
+	if (p->section == SCHEMA_ALIASES && !schema_has_key(p->section, key))
+		return add_alias(p, line, key, text);
 	row = schema_find_key(p->section, key, f);
 	if (row == NULL)
 		return -1;
@@ -320,6 +371,8 @@ new_config(const char *path)
 	c->path = xstrdup(path);
 	c->log_sink = LOG_TO_SYSLOG;
 	c->log_level = LOG_LEVEL_INFO;
+	c->keeps_original = true;
+	c->direct_send.port = 25;
 	return c;
 }
 
@@ -333,6 +386,8 @@ finish_config(const struct parser *p, struct failure *f)
 	if (c->account_count == 0)
 		return failure_set(f, FAILURE_CONFIG,
 		    "%s: there is no [account] section", p->name);
+	if (verify_config(p->name, c, f) == -1)
+		return -1;
 	if (c->state_directory == NULL)
 		c->state_directory = default_state_directory();
 	return 0;
@@ -410,6 +465,7 @@ account_done(struct account *a)
 {
 	free(a->name);
 	mailbox_done(&a->user);
+	free(a->login);
 	free(a->tenant);
 	free(a->client_id);
 	free(a->client_secret_file);
@@ -425,6 +481,34 @@ account_done(struct account *a)
 	pattern_list_done(&a->send_as);
 }
 
+static void
+direct_send_done(struct direct_send *d)
+{
+	free(d->mx);
+	free(d->ca_file);
+	for (size_t i = 0; i < d->internal_domains.count; i++)
+		free(d->internal_domains.items[i]);
+	free(d->internal_domains.items);
+}
+
+char *
+config_account_title(const struct account *account)
+{
+	return xasprintf("[account%s%s]", account->name[0] != '\0' ? " " : "",
+	    account->name);
+}
+
+bool
+config_is_internal(const struct config *config, const char *domain)
+{
+	const struct string_list *own = &config->direct_send.internal_domains;
+
+	for (size_t i = 0; i < own->count; i++)
+		if (span_is_nocase(span_of(domain), own->items[i]))
+			return true;
+	return false;
+}
+
 void
 config_free(struct config **config)
 {
@@ -437,7 +521,20 @@ config_free(struct config **config)
 		account_done(&c->accounts[i]);
 	free(c->accounts);
 	free(c->path);
+	rule_list_done(&c->rewrite_rules);
+	rule_list_done(&c->route_rules);
+	free(c->route_default.target);
+	direct_send_done(&c->direct_send);
+	for (size_t i = 0; i < c->alias_count; i++) {
+		free(c->aliases[i].name);
+		free(c->aliases[i].list);
+	}
+	free(c->aliases);
+	free(c->alias_default.list);
+	free(c->aliases_file);
 	free(c->rewrite_domain);
+	free(c->display_name);
+	pattern_list_done(&c->no_reply_to);
 	free(c->state_directory);
 	free(c);
 }

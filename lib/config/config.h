@@ -14,8 +14,10 @@
 
 #include "config/cloud.h"
 #include "core/log.h"
+#include "mail/aliases.h"
 #include "mail/mailbox.h"
 #include "mail/pattern.h"
+#include "mail/rule.h"
 
 struct failure;
 
@@ -25,7 +27,18 @@ enum {
 
 enum auth_kind {
 	AUTH_CLIENT_SECRET, /* OAuth 2.0 client credentials, XOAUTH2 */
-	AUTH_PASSWORD       /* LOGIN */
+	AUTH_PASSWORD,      /* LOGIN, or PLAIN where that is not offered */
+	AUTH_NONE           /* a relay that wants none; or Direct Send only */
+};
+
+enum direct_tls {
+	DIRECT_TLS_VERIFY, /* the certificate must verify and name the host */
+	DIRECT_TLS_ENCRYPT /* any certificate will do */
+};
+
+struct string_list {
+	char **items;
+	size_t count;
 };
 
 struct account {
@@ -37,12 +50,15 @@ struct account {
 	unsigned timeout; /* longest wait for one answer in seconds; 0: as
 	                     RFC 5321 recommends */
 	uint16_t port;
+	/* The mailbox that signs in; null where is_sender. */
 	struct mailbox user;
+	bool is_sender; /* each message signs in as its own sender */
+	char *login;    /* what stands for user with AUTH_PASSWORD, or NULL */
 	char *tenant;
 	char *client_id;
 	char *client_secret_file; /* absolute after loading */
 	char *password_file;      /* absolute after loading */
-	char *host;
+	char *host;      /* NULL with AUTH_NONE: there is Direct Send only */
 	char *authority; /* "https://login.microsoftonline.com" */
 	char *scope;
 	char *ca_file; /* NULL: the system's certificates */
@@ -50,11 +66,38 @@ struct account {
 	struct pattern_list send_as;
 };
 
+struct direct_send {
+	bool is_enabled;
+	enum direct_tls tls;
+	uint16_t port;
+	char *mx;      /* NULL: looked up for each domain */
+	char *ca_file; /* NULL: the system's certificates */
+	struct string_list internal_domains; /* not empty where enabled */
+};
+
+struct alias_setting {
+	char *name;
+	char *list; /* NULL: not set */
+	int line;
+};
+
 struct config {
 	char *path; /* the file it came from */
 	struct account *accounts;
-	size_t account_count;  /* at least 1 after loading */
-	char *rewrite_domain;  /* [rewrite] domain, or NULL */
+	size_t account_count; /* at least 1 after loading */
+	struct rule_list rewrite_rules;
+	struct rule_list route_rules; /* accounts looked up */
+	struct rule route_default;    /* its account is for all other mail */
+	struct direct_send direct_send;
+	struct alias_setting *aliases; /* [aliases] NAME = LIST */
+	size_t alias_count;
+	struct alias_setting alias_default; /* its name is NULL */
+	char *aliases_file;   /* NULL: the system's, if there is one */
+	char *rewrite_domain; /* [rewrite] domain, or NULL */
+	char *display_name;   /* template, or NULL: it stays */
+	struct pattern_list no_reply_to;
+	bool keeps_original;   /* X-Original-From is added */
+	bool marks_automatic;  /* Auto-Submitted is added */
 	char *state_directory; /* NULL: there is nowhere to keep state */
 	enum log_sink log_sink;
 	enum log_level log_level;
@@ -74,6 +117,28 @@ int config_load(const char *path, struct config **out, struct failure *f);
  * what relative paths begin with. */
 int config_parse(const char *name, const char *directory, struct span text,
     struct config **out, struct failure *f);
+
+/*
+ * Those of the configuration alone, for the caller to aliases_free().
+ * FAILURE_CONFIG: a line is wrong, which is in *line.
+ */
+int config_own_aliases(const struct config *config, int *line,
+    struct aliases **out, struct failure *f);
+
+/*
+ * All aliases: those of the configuration, which count first, and those of
+ * the file as it is now.  *out is the caller's to aliases_free().  What is
+ * wrong in the file goes to report, if that is not NULL.  FAILURE_CONFIG: the
+ * file cannot be read.
+ */
+int config_load_aliases(const struct config *config, aliases_report *report,
+    void *context, struct aliases **out, struct failure *f);
+
+/* "[account]" or "[account NAME]", for messages; the caller free()s it. */
+char *config_account_title(const struct account *account);
+
+/* Is this one of the tenant's own domains, to which Direct Send delivers? */
+bool config_is_internal(const struct config *config, const char *domain);
 
 /* Accepts a pointer to NULL; sets the pointer to NULL. */
 void config_free(struct config **config);

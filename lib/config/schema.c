@@ -11,10 +11,14 @@
 #define N_ELEMENTS(a)  (sizeof(a) / sizeof((a)[0]))
 #define ACCOUNT(field) offsetof(struct account, field)
 #define CONFIG(field)  offsetof(struct config, field)
+#define DIRECT(field)  CONFIG(direct_send.field)
 
 static const char *const section_names[] = {
 	[SCHEMA_ACCOUNT] = "account",
 	[SCHEMA_REWRITE] = "rewrite",
+	[SCHEMA_ALIASES] = "aliases",
+	[SCHEMA_ROUTE] = "route",
+	[SCHEMA_DIRECT_SEND] = "direct_send",
 	[SCHEMA_SERVICE] = "service",
 	[SCHEMA_LOG] = "log",
 };
@@ -30,6 +34,7 @@ static const struct schema_key keys[] = {
 	    ACCOUNT(client_secret_file) },
 	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "password_file", value_path,
 	    ACCOUNT(password_file) },
+	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "login", value_login, ACCOUNT(login) },
 	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "cloud", value_cloud, ACCOUNT(cloud) },
 	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "host", value_host, ACCOUNT(host) },
 	{ SCHEMA_ACCOUNT, SCHEMA_ONCE, "port", value_port, ACCOUNT(port) },
@@ -47,6 +52,34 @@ static const struct schema_key keys[] = {
 	    ACCOUNT(timeout) },
 	{ SCHEMA_REWRITE, SCHEMA_ONCE, "domain", value_domain,
 	    CONFIG(rewrite_domain) },
+	{ SCHEMA_REWRITE, SCHEMA_REPEATABLE, "rule", value_rewrite_rule,
+	    CONFIG(rewrite_rules) },
+	{ SCHEMA_REWRITE, SCHEMA_ONCE, "display_name", value_display_name,
+	    CONFIG(display_name) },
+	{ SCHEMA_REWRITE, SCHEMA_ONCE, "reply_to", value_reply_to,
+	    CONFIG(no_reply_to) },
+	{ SCHEMA_REWRITE, SCHEMA_ONCE, "original_from", value_never_add,
+	    CONFIG(keeps_original) },
+	{ SCHEMA_REWRITE, SCHEMA_ONCE, "auto_submitted", value_never_add,
+	    CONFIG(marks_automatic) },
+	{ SCHEMA_ALIASES, SCHEMA_ONCE, "file", value_path,
+	    CONFIG(aliases_file) },
+	{ SCHEMA_ALIASES, SCHEMA_ONCE, "default", value_alias_default,
+	    CONFIG(alias_default) },
+	{ SCHEMA_ROUTE, SCHEMA_REPEATABLE, "rule", value_route_rule,
+	    CONFIG(route_rules) },
+	{ SCHEMA_ROUTE, SCHEMA_ONCE, "default", value_route_default,
+	    CONFIG(route_default) },
+	{ SCHEMA_DIRECT_SEND, SCHEMA_ONCE, "enabled", value_yes_no,
+	    DIRECT(is_enabled) },
+	{ SCHEMA_DIRECT_SEND, SCHEMA_REPEATABLE, "internal_domains",
+	    value_domains, DIRECT(internal_domains) },
+	{ SCHEMA_DIRECT_SEND, SCHEMA_ONCE, "mx", value_host, DIRECT(mx) },
+	{ SCHEMA_DIRECT_SEND, SCHEMA_ONCE, "port", value_port, DIRECT(port) },
+	{ SCHEMA_DIRECT_SEND, SCHEMA_ONCE, "tls", value_direct_tls,
+	    DIRECT(tls) },
+	{ SCHEMA_DIRECT_SEND, SCHEMA_ONCE, "ca_file", value_path,
+	    DIRECT(ca_file) },
 	{ SCHEMA_SERVICE, SCHEMA_ONCE, "state_directory", value_path,
 	    CONFIG(state_directory) },
 	{ SCHEMA_LOG, SCHEMA_ONCE, "to", value_log_sink, CONFIG(log_sink) },
@@ -112,13 +145,27 @@ refuse_key(enum schema_section section, const char *name, struct failure *f)
 	return NULL;
 }
 
-const struct schema_key *
-schema_find_key(
-    enum schema_section section, const char *name, struct failure *f)
+static const struct schema_key *
+find_key(enum schema_section section, const char *name)
 {
 	for (size_t i = 0; i < N_ELEMENTS(keys); i++)
 		if (keys[i].section == section &&
 		    strcmp(keys[i].name, name) == 0)
 			return &keys[i];
-	return refuse_key(section, name, f);
+	return NULL;
+}
+
+bool
+schema_has_key(enum schema_section section, const char *name)
+{
+	return find_key(section, name) != NULL;
+}
+
+const struct schema_key *
+schema_find_key(
+    enum schema_section section, const char *name, struct failure *f)
+{
+	const struct schema_key *key = find_key(section, name);
+
+	return key != NULL ? key : refuse_key(section, name, f);
 }

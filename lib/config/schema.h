@@ -7,6 +7,7 @@
 #ifndef CONFIG_SCHEMA_H
 #define CONFIG_SCHEMA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config/values.h"
@@ -16,6 +17,9 @@ struct failure;
 enum schema_section {
 	SCHEMA_ACCOUNT,
 	SCHEMA_REWRITE,
+	SCHEMA_ALIASES, /* its other keys are names of aliases */
+	SCHEMA_ROUTE,
+	SCHEMA_DIRECT_SEND,
 	SCHEMA_SERVICE,
 	SCHEMA_LOG,
 	SCHEMA_SECTIONS /* how many there are */
@@ -49,6 +53,9 @@ int schema_find_section(
 
 /* "account" */
 const char *schema_section_name(enum schema_section section);
+
+/* Is there such a key in this section? */
+bool schema_has_key(enum schema_section section, const char *name);
 
 /* The row of a key, or NULL with FAILURE_CONFIG and a suggestion. */
 const struct schema_key *schema_find_key(

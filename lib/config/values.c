@@ -13,14 +13,27 @@
 #include "core/failure.h"
 #include "core/log.h"
 #include "mail/address.h"
-#include "mail/pattern.h"
 
 #define N_ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
+
+enum {
+	LOGIN_MAX = 255 /* of a user name, RFC 4616 2 */
+};
 
 static const char *const auth_names[] = {
 	[AUTH_CLIENT_SECRET] = "client-secret",
 	[AUTH_PASSWORD] = "password",
+	[AUTH_NONE] = "none",
 };
+
+static const char *const direct_tls_names[] = {
+	[DIRECT_TLS_VERIFY] = "verify",
+	[DIRECT_TLS_ENCRYPT] = "encrypt",
+};
+
+/* Indexed by a bool. */
+static const char *const yes_no[] = { "no", "yes" };
+static const char *const never_add[] = { "never", "add" };
 
 static const char *const sink_names[] = {
 	[LOG_TO_STDERR] = "stderr",
@@ -101,6 +114,44 @@ value_log_level(const struct value *v, void *field, struct failure *f)
 		return -1;
 	*out = (enum log_level)i;
 	return 0;
+}
+
+int
+value_direct_tls(const struct value *v, void *field, struct failure *f)
+{
+	enum direct_tls *out = field;
+	size_t i;
+
+	if (choose(v, direct_tls_names, N_ELEMENTS(direct_tls_names), &i, f) ==
+	    -1)
+		return -1;
+	*out = (enum direct_tls)i;
+	return 0;
+}
+
+static int
+choose_bool(const struct value *v, const char *const names[static 2],
+    void *field, struct failure *f)
+{
+	bool *out = field;
+	size_t i;
+
+	if (choose(v, names, 2, &i, f) == -1)
+		return -1;
+	*out = i == 1;
+	return 0;
+}
+
+int
+value_yes_no(const struct value *v, void *field, struct failure *f)
+{
+	return choose_bool(v, yes_no, field, f);
+}
+
+int
+value_never_add(const struct value *v, void *field, struct failure *f)
+{
+	return choose_bool(v, never_add, field, f);
 }
 
 /* ---- numbers ---- */
@@ -211,8 +262,8 @@ is_dns_name(struct span s)
 	return parse_u64(label, UINT64_MAX, &number) == -1;
 }
 
-static bool
-is_domain(struct span s)
+bool
+value_is_domain(struct span s)
 {
 	return is_dns_name(s) && memchr(s.s, '.', s.len) != NULL;
 }
@@ -240,7 +291,7 @@ value_tenant(const struct value *v, void *field, struct failure *f)
 		    "a domain of yours, such as contoso.onmicrosoft.com",
 		    v->text);
 	/* It becomes part of a URL: nothing else may pass. */
-	if (!value_is_guid(s) && !is_domain(s))
+	if (!value_is_guid(s) && !value_is_domain(s))
 		return failure_set(f, FAILURE_CONFIG,
 		    "\"%s\" is neither a directory (tenant) ID nor a domain "
 		    "such as contoso.onmicrosoft.com",
@@ -260,6 +311,16 @@ value_client_id(const struct value *v, void *field, struct failure *f)
 	return store(v->text, field);
 }
 
+/* It goes into base64 and nowhere else: any text will do. */
+int
+value_login(const struct value *v, void *field, struct failure *f)
+{
+	if (strlen(v->text) > LOGIN_MAX)
+		return failure_set(f, FAILURE_CONFIG,
+		    "this is longer than %d octets", LOGIN_MAX);
+	return store(v->text, field);
+}
+
 int
 value_host(const struct value *v, void *field, struct failure *f)
 {
@@ -274,7 +335,7 @@ value_host(const struct value *v, void *field, struct failure *f)
 int
 value_domain(const struct value *v, void *field, struct failure *f)
 {
-	if (!is_domain(span_of(v->text)))
+	if (!value_is_domain(span_of(v->text)))
 		return failure_set(f, FAILURE_CONFIG,
 		    "\"%s\" is not a domain such as contoso.com", v->text);
 	return store(v->text, field);
@@ -475,9 +536,8 @@ value_path(const struct value *v, void *field, struct failure *f)
 
 /* ---- addresses ---- */
 
-/* An address that stands for itself: with a domain, without a name. */
-static int
-parse_address(struct span s, struct mailbox *out, struct failure *f)
+int
+value_parse_address(struct span s, struct mailbox *out, struct failure *f)
 {
 	struct mailbox m;
 
@@ -499,72 +559,11 @@ parse_address(struct span s, struct mailbox *out, struct failure *f)
 int
 value_user(const struct value *v, void *field, struct failure *f)
 {
-	return parse_address(span_of(v->text), field, f);
-}
+	struct mailbox *out = field;
 
-/* A pattern that means addresses wherever they come from. */
-static int
-parse_address_pattern(struct span s, struct pattern *out, struct failure *f)
-{
-	struct span domain;
-
-	if (pattern_parse(s, out, f) == -1)
-		return -1;
-	if (out->kind == PATTERN_ANY)
+	if (strcmp(v->text, "{sender}") == 0) {
+		out->local = xstrdup(v->text);
 		return 0;
-	if (out->kind == PATTERN_NAME)
-		return failure_set(f, FAILURE_CONFIG,
-		    "\"%.*s\" has no domain; write the whole address",
-		    (int)s.len, s.s);
-	if (out->kind == PATTERN_USER)
-		return failure_set(f, FAILURE_CONFIG,
-		    "\"%.*s\" is a user; what the mailbox may send as goes by "
-		    "address: write that, or @DOMAIN",
-		    (int)s.len, s.s);
-	domain = span_of(out->domain);
-	if (memchr(domain.s, '*', domain.len) == NULL && !is_domain(domain))
-		return failure_set(f, FAILURE_CONFIG,
-		    "\"%.*s\" is not a domain such as contoso.com",
-		    (int)domain.len, domain.s);
-	return 0;
-}
-
-/* Cut the first of several values that commas separate off *rest. */
-static int
-cut_item(struct span *rest, struct span *out, struct failure *f)
-{
-	const char *comma = memchr(rest->s, ',', rest->len);
-	struct span item = *rest;
-
-	if (comma != NULL)
-		item.len = (size_t)(comma - rest->s);
-	*out = span_trim(item);
-	rest->len -= item.len + (comma != NULL);
-	rest->s += item.len + (comma != NULL);
-	if (out->len == 0 || (comma != NULL && span_trim(*rest).len == 0))
-		return failure_set(f, FAILURE_CONFIG,
-		    "nothing stands before or behind a comma");
-	return 0;
-}
-
-int
-value_patterns(const struct value *v, void *field, struct failure *f)
-{
-	struct pattern_list *list = field;
-	struct span rest = span_of(v->text);
-	struct span item;
-
-	while (rest.len > 0) {
-		struct pattern p = { NULL };
-
-		if (cut_item(&rest, &item, f) == -1)
-			return -1;
-		if (parse_address_pattern(item, &p, f) == -1) {
-			pattern_done(&p);
-			return -1;
-		}
-		list->items = xgrow(list->items, list->count, sizeof(p));
-		list->items[list->count++] = p;
 	}
-	return 0;
+	return value_parse_address(span_of(v->text), field, f);
 }

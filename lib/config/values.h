@@ -14,15 +14,18 @@
 #include "core/buf.h"
 
 struct failure;
+struct mailbox;
 
 /* A value, and what one must know of the file that it is in. */
 struct value {
 	const char *text;      /* not empty; UTF-8 without control characters */
+	int line;              /* it stands in */
 	const char *directory; /* where relative paths begin */
 	bool is_private;       /* not everybody can read the file */
 };
 
-/* struct mailbox: an address with a domain and without a name. */
+/* struct mailbox: an address with a domain and without a name; or "{sender}",
+ * which has no domain. */
 int value_user(const struct value *v, void *field, struct failure *f);
 
 /* enum auth_kind: one of its names. */
@@ -70,8 +73,48 @@ int value_scope(const struct value *v, void *field, struct failure *f);
 /* char *: http, https or socks5h URL, with a password in private files. */
 int value_proxy(const struct value *v, void *field, struct failure *f);
 
+/* char *: a user name for LOGIN and PLAIN. */
+int value_login(const struct value *v, void *field, struct failure *f);
+
+/* bool: yes or no. */
+int value_yes_no(const struct value *v, void *field, struct failure *f);
+
+/* bool: add or never. */
+int value_never_add(const struct value *v, void *field, struct failure *f);
+
+/* enum direct_tls: one of its names. */
+int value_direct_tls(const struct value *v, void *field, struct failure *f);
+
+/* struct string_list, appended to: domains with a dot. */
+int value_domains(const struct value *v, void *field, struct failure *f);
+
+/* struct pattern_list: the senders to whom replies are not directed. */
+int value_reply_to(const struct value *v, void *field, struct failure *f);
+
+/* struct rule_list, appended to: "PATTERN ADDRESS". */
+int value_rewrite_rule(const struct value *v, void *field, struct failure *f);
+
+/* struct rule_list, appended to: "PATTERN ACCOUNT", not looked up yet. */
+int value_route_rule(const struct value *v, void *field, struct failure *f);
+
+/* struct rule: the name of an account, not looked up yet. */
+int value_route_default(const struct value *v, void *field, struct failure *f);
+
+/* struct alias_setting: a list, looked at with all aliases. */
+int value_alias_default(const struct value *v, void *field, struct failure *f);
+
+/* char *: a template for display names; "keep": NULL. */
+int value_display_name(const struct value *v, void *field, struct failure *f);
+
 /* struct pattern_list, appended to: addresses, "@domain", "*". */
 int value_patterns(const struct value *v, void *field, struct failure *f);
+
+/* An address that stands for itself, with a domain and without a name.  On
+ * success *out is the caller's to mailbox_done().  FAILURE_CONFIG. */
+int value_parse_address(struct span s, struct mailbox *out, struct failure *f);
+
+/* A DNS name with a dot in it. */
+bool value_is_domain(struct span s);
 
 /* "11111111-2222-3333-4444-555555555555", in either case. */
 bool value_is_guid(struct span s);

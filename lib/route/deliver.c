@@ -172,6 +172,8 @@ get_secret(const struct config *config, const struct account *account,
 		r = config_read_secret(
 		    account->password_file, out, &t->failure);
 		break;
+	case AUTH_NONE:
+		break;
 	}
 	return r;
 }
@@ -183,6 +185,7 @@ mechanism_of(const struct account *account)
 	case AUTH_CLIENT_SECRET:
 		return "XOAUTH2";
 	case AUTH_PASSWORD:
+	case AUTH_NONE:
 		break;
 	}
 	return "LOGIN";

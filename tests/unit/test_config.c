@@ -439,13 +439,14 @@ test_unknown_words(void **state)
 		    "\"account\"?" },
 		{ "nothing near a section", "[relay]\n",
 		    "t.conf:1: unknown section [relay]; known are: account, "
-		    "rewrite, service, log" },
+		    "rewrite, aliases, route, direct_send, service, log" },
 		{ "section without a name", "[]\n",
 		    "t.conf:1: unknown section []; known are: account, "
-		    "rewrite, service, log" },
+		    "rewrite, aliases, route, direct_send, service, log" },
 		{ "section longer than libinih keeps", "[" X60 "]\n",
 		    "t.conf:1: unknown section [" X60 "]; known are: "
-		    "account, rewrite, service, log" },
+		    "account, rewrite, aliases, route, direct_send, service, "
+		    "log" },
 		{ "value", "[account]\ncloud = wordlwide\n",
 		    "t.conf:2: cloud: \"wordlwide\" is not a known value; "
 		    "did you mean \"worldwide\"?" },
@@ -481,12 +482,14 @@ test_structure(void **state)
 		    "t.conf:7: \"user\" is set in line 2 already" },
 		{ "section twice", "[log]\n[rewrite]\n[log]\n" ACCOUNT,
 		    "t.conf:3: [log] is in line 1 already" },
-		{ "two accounts", "[log]\n" ACCOUNT "[account two]\n",
-		    "t.conf:7: an account is in line 2 already, and only one "
-		    "is supported" },
 		{ "account twice", ACCOUNT "[account]\n",
-		    "t.conf:6: an account is in line 1 already, and only one "
-		    "is supported" },
+		    "t.conf:6: this account is in line 1 already; give each "
+		    "another name: [account NAME]" },
+		{ "account of that name twice",
+		    ACCOUNT "[account a]\nauth = none\nuser = a@x.org\n"
+			    "[account a]\n",
+		    "t.conf:9: this account is in line 6 already; give each "
+		    "another name: [account NAME]" },
 		{ "bad name", "[account a/b]\n",
 		    "t.conf:1: \"a/b\" is not a name for an account; use "
 		    "letters, digits, \"-\", \"_\" and \".\"" },
@@ -498,7 +501,7 @@ test_structure(void **state)
 		{ "no way to sign in", "[account]\nuser = a@x.org\n",
 		    "t.conf:1: [account]: nothing says how to sign in; set "
 		    "tenant, client_id and client_secret_file, or "
-		    "password_file" },
+		    "password_file, or auth = none" },
 		{ "two ways to sign in", ACCOUNT "password_file = p\n",
 		    "t.conf:1: [account]: client_secret_file and "
 		    "password_file are both set; add auth = client-secret "
@@ -610,8 +613,8 @@ test_names_that_are_refused(void **state)
 		{ "user = Alerts <alerts@contoso.com>",
 		    "user: \"Alerts <alerts@contoso.com>\" is more than an "
 		    "address; leave the name out" },
-		{ "user = {sender}",
-		    "user: \"{sender}\" has no domain; write the whole "
+		{ "user = {user}",
+		    "user: \"{user}\" has no domain; write the whole "
 		    "address" },
 		{ "tenant = contoso", "tenant: \"contoso" NO_TENANT },
 		{ "tenant = a.b/../c", "tenant: \"a.b/../c" NO_TENANT },

@@ -1,0 +1,341 @@
+#include "config/verify.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "config/suggest.h"
+#include "core/alloc.h"
+#include "core/buf.h"
+#include "core/failure.h"
+#include "mail/address.h"
+#include "mail/rule.h"
+
+/* ---- accounts that rules name ---- */
+
+static bool
+account_is(const struct account *a, const char *target)
+{
+	struct buf address;
+	bool is_it;
+
+	if (a->name[0] != '\0' && strcmp(a->name, target) == 0)
+		return true;
+	if (a->is_sender)
+		return strcmp(target, "{sender}") == 0;
+	buf_init(&address, ADDRESS_MAX);
+	(void)mailbox_write_address(&address, &a->user);
+	is_it = span_is_nocase(span_of(target), address.s);
+	buf_done(&address);
+	return is_it;
+}
+
+static int
+refuse_account(const struct config *c, const char *target, struct failure *f)
+{
+	const char **known = xcalloc(c->account_count, sizeof(*known));
+	char problem[256];
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->account_count; i++)
+		if (c->accounts[i].name[0] != '\0')
+			known[count++] = c->accounts[i].name;
+	(void)snprintf(problem, sizeof(problem),
+	    "\"%s\" is neither the name nor the user of an account", target);
+	if (count > 0)
+		(void)suggest_refuse(problem, span_of(target), known, count, f);
+	else
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s; give one a name: [account NAME]", problem);
+	free(known);
+	return -1;
+}
+
+/* Look up the account that a rule leads to. */
+static int
+find_account(const struct config *c, struct rule *rule, struct failure *f)
+{
+	for (size_t i = 0; i < c->account_count; i++) {
+		if (account_is(&c->accounts[i], rule->target)) {
+			rule->account = i;
+			return 0;
+		}
+	}
+	return refuse_account(c, rule->target, f);
+}
+
+/* The account of all mail that no rule means. */
+static int
+find_default(struct config *c, struct failure *f)
+{
+	struct rule *rule = &c->route_default;
+
+	if (rule->target != NULL)
+		return find_account(c, rule, f);
+	while (rule->account < c->account_count &&
+	    c->accounts[rule->account].name[0] != '\0')
+		rule->account++;
+	if (rule->account < c->account_count)
+		return 0;
+	rule->account = 0;
+	if (c->account_count == 1)
+		return 0;
+	rule->line = c->accounts[1].line;
+	return failure_set(f, FAILURE_CONFIG,
+	    "there are several accounts; say which one sends what no rule "
+	    "means: default = NAME in [route]");
+}
+
+static int
+find_accounts(struct config *c, int *line, struct failure *f)
+{
+	for (size_t i = 0; i < c->route_rules.count; i++) {
+		*line = c->route_rules.items[i].line;
+		if (find_account(c, &c->route_rules.items[i], f) == -1)
+			return failure_at(f, "rule");
+	}
+	if (find_default(c, f) == 0)
+		return 0;
+	*line = c->route_default.line;
+	return -1;
+}
+
+static bool
+is_reached(const struct config *c, size_t account)
+{
+	if (c->route_default.account == account)
+		return true;
+	for (size_t i = 0; i < c->route_rules.count; i++)
+		if (c->route_rules.items[i].account == account)
+			return true;
+	return false;
+}
+
+static int
+check_accounts_are_reached(const struct config *c, int *line, struct failure *f)
+{
+	size_t i = 0;
+	char *title;
+
+	while (i < c->account_count && is_reached(c, i))
+		i++;
+	if (i == c->account_count)
+		return 0;
+	*line = c->accounts[i].line;
+	title = config_account_title(&c->accounts[i]);
+	(void)failure_set(f, FAILURE_CONFIG,
+	    "%s: nothing leads to this account; add a rule to [route], such "
+	    "as: rule = @DOMAIN %s",
+	    title, c->accounts[i].name);
+	free(title);
+	return -1;
+}
+
+/* ---- rules that are never reached ---- */
+
+static int
+check_order(const struct rule_list *rules, int *line, struct failure *f)
+{
+	const struct rule *wide;
+	const struct rule *narrow = rule_find_unreachable(rules, &wide);
+
+	if (narrow == NULL)
+		return 0;
+	*line = narrow->line;
+	return failure_set(f, FAILURE_CONFIG,
+	    "rule: \"%s\" is never reached, because line %d has \"%s\" and the "
+	    "first match counts; put it before that, or remove it",
+	    narrow->pattern.text, wide->line, wide->pattern.text);
+}
+
+/* May a rule's new address be one that this pattern means? */
+static bool
+may_become(const struct rule *rewrite, const struct pattern *pattern)
+{
+	struct pattern_subject subject = { .address = &rewrite->to };
+	struct pattern domain = { .kind = PATTERN_ADDRESS, .domain = NULL };
+	char any[] = "*";
+
+	if (rewrite->to.local != NULL)
+		return pattern_matches(pattern, &subject);
+	if (rewrite->to.domain == NULL || pattern->kind != PATTERN_ADDRESS)
+		return true;
+	domain.local = any;
+	domain.domain = pattern->domain;
+	subject.address =
+	    &(const struct mailbox){ NULL, any, rewrite->to.domain };
+	return pattern_matches(&domain, &subject);
+}
+
+/*
+ * [route] sees senders as [rewrite] leaves them: a rule for senders that all
+ * become someone else means nobody.
+ */
+static const struct rule *
+find_rewriting(const struct config *c, const struct rule *route)
+{
+	const struct rule *hiding = NULL;
+
+	if (route->pattern.kind == PATTERN_ANY ||
+	    route->pattern.kind == PATTERN_USER)
+		return NULL;
+	for (size_t i = 0; i < c->rewrite_rules.count; i++) {
+		const struct rule *rewrite = &c->rewrite_rules.items[i];
+
+		if (may_become(rewrite, &route->pattern))
+			return NULL;
+		if (hiding == NULL &&
+		    pattern_covers(&rewrite->pattern, &route->pattern))
+			hiding = rewrite;
+	}
+	return hiding;
+}
+
+static int
+check_rewriting(const struct config *c, int *line, struct failure *f)
+{
+	for (size_t i = 0; i < c->route_rules.count; i++) {
+		const struct rule *route = &c->route_rules.items[i];
+		const struct rule *rewrite = find_rewriting(c, route);
+
+		if (rewrite == NULL)
+			continue;
+		*line = route->line;
+		return failure_set(f, FAILURE_CONFIG,
+		    "rule: \"%s\" is never reached, because [rewrite] in line "
+		    "%d makes these senders %s before; route that address",
+		    route->pattern.text, rewrite->line, rewrite->target);
+	}
+	return 0;
+}
+
+/* ---- addresses that an account may use ---- */
+
+static bool
+account_allows(const struct account *a, const struct mailbox *m)
+{
+	const struct pattern_subject subject = { .address = m };
+
+	if (!a->is_sender && mailbox_equal(&a->user, m))
+		return true;
+	for (size_t i = 0; i < a->send_as.count; i++)
+		if (pattern_matches(&a->send_as.items[i], &subject))
+			return true;
+	return false;
+}
+
+static int
+check_targets(const struct config *c, int *line, struct failure *f)
+{
+	for (size_t i = 0; i < c->rewrite_rules.count; i++) {
+		const struct rule *rule = &c->rewrite_rules.items[i];
+		bool is_allowed = rule->to.local == NULL;
+
+		for (size_t j = 0; j < c->account_count && !is_allowed; j++)
+			is_allowed = account_allows(&c->accounts[j], &rule->to);
+		if (is_allowed)
+			continue;
+		*line = rule->line;
+		return failure_set(f, FAILURE_CONFIG,
+		    "rule: no account may send as %s; add it to send_as of "
+		    "one, and give that mailbox Send As in Exchange",
+		    rule->target);
+	}
+	return 0;
+}
+
+/* ---- Direct Send ---- */
+
+/* A mailbox's own domain belongs to the tenant. */
+static void
+complete_internal_domains(struct config *c)
+{
+	struct string_list *own = &c->direct_send.internal_domains;
+
+	if (own->count > 0)
+		return;
+	for (size_t i = 0; i < c->account_count; i++) {
+		const char *domain = c->accounts[i].user.domain;
+
+		if (domain == NULL || config_is_internal(c, domain))
+			continue;
+		own->items = xgrow(own->items, own->count, sizeof(*own->items));
+		own->items[own->count++] = xstrdup(domain);
+	}
+}
+
+static int
+check_direct_send(struct config *c, int *line, struct failure *f)
+{
+	for (size_t i = 0; i < c->account_count; i++) {
+		if (c->accounts[i].host != NULL || c->direct_send.is_enabled)
+			continue;
+		*line = c->accounts[i].line;
+		return failure_set(f, FAILURE_CONFIG,
+		    "auth = none, but nothing can be sent: set host to a relay "
+		    "that wants no sign-in, or enabled = yes in [direct_send]");
+	}
+	if (!c->direct_send.is_enabled)
+		return 0;
+	complete_internal_domains(c);
+	if (c->direct_send.internal_domains.count > 0)
+		return 0;
+	*line = c->accounts[0].line;
+	return failure_set(f, FAILURE_CONFIG,
+	    "Direct Send is enabled, but no account tells which domains are "
+	    "the tenant's own; set internal_domains in [direct_send]");
+}
+
+/* ---- aliases ---- */
+
+struct first_problem {
+	int line; /* 0: none yet */
+	struct failure *f;
+};
+
+/* aliases_report */
+static void
+note_problem(void *context, const char *file, int line, const char *problem)
+{
+	struct first_problem *p = context;
+
+	(void)file;
+	if (p->line != 0)
+		return;
+	p->line = line;
+	(void)failure_set(p->f, FAILURE_CONFIG, "%s", problem);
+}
+
+static int
+check_aliases(const struct config *c, int *line, struct failure *f)
+{
+	struct first_problem first = { .f = f };
+	struct aliases *a;
+
+	if (config_own_aliases(c, line, &a, f) == -1)
+		return -1;
+	(void)aliases_check(a, NULL, note_problem, &first);
+	aliases_free(&a);
+	if (first.line == 0)
+		return 0;
+	*line = first.line;
+	return -1;
+}
+
+int
+verify_config(const char *name, struct config *config, struct failure *f)
+{
+	int line = 0;
+
+	if (find_accounts(config, &line, f) == -1 ||
+	    check_accounts_are_reached(config, &line, f) == -1 ||
+	    check_order(&config->rewrite_rules, &line, f) == -1 ||
+	    check_order(&config->route_rules, &line, f) == -1 ||
+	    check_rewriting(config, &line, f) == -1 ||
+	    check_targets(config, &line, f) == -1 ||
+	    check_direct_send(config, &line, f) == -1 ||
+	    check_aliases(config, &line, f) == -1)
+		return failure_at(f, "%s:%d", name, line);
+	return 0;
+}
