@@ -1,13 +1,16 @@
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include <openssl/types.h>
 
 #include "command.h"
+#include "config/cloud.h"
 #include "config/config.h"
 #include "core/buf.h"
 #include "core/failure.h"
@@ -22,6 +25,17 @@ warn(const char *path, const char *text)
 	(void)printf("%s: warning: %s\n", path, text);
 }
 
+/* Relays, and Microsoft's services for machines, go on taking passwords. */
+static bool
+loses_passwords(const struct account *account)
+{
+	const char *host = account->host;
+
+	return strcasecmp(host, cloud_get(account->cloud)->host) == 0 ||
+	    strcasecmp(host, "smtp-legacy.office365.com") == 0 ||
+	    strcasecmp(host, "smtp-mail.outlook.com") == 0;
+}
+
 static int
 check_secret(const struct account *account, struct failure *f)
 {
@@ -31,6 +45,8 @@ check_secret(const struct account *account, struct failure *f)
 	struct buf secret;
 	int r;
 
+	if (account->auth == AUTH_NONE)
+		return 0;
 	buf_init_secret(&secret, TOKEN_MAX_BYTES);
 	r = config_read_secret(path, &secret, f);
 	if (r == 0 && account->auth == AUTH_CLIENT_SECRET &&
@@ -39,7 +55,8 @@ check_secret(const struct account *account, struct failure *f)
 		    "this looks like the secret's ID; Entra wants its "
 		    "Value, which is shown only once, when the secret "
 		    "is created");
-	if (r == 0 && account->auth == AUTH_PASSWORD)
+	if (r == 0 && account->auth == AUTH_PASSWORD &&
+	    loses_passwords(account))
 		warn(path,
 		    "Microsoft turns off sign-in by password by default "
 		    "at the end of December 2026; OAuth "
@@ -49,15 +66,62 @@ check_secret(const struct account *account, struct failure *f)
 }
 
 static int
-check_account(const struct account *account, struct failure *f)
+check_certificates(const char *ca_file, struct failure *f)
 {
 	SSL_CTX *tls = NULL;
-	int r = check_secret(account, f);
+	int r = tls_context_new(ca_file, &tls, f);
 
-	if (r == 0)
-		r = tls_context_new(account->ca_file, &tls, f);
 	tls_context_free(&tls);
 	return r;
+}
+
+static int
+check_account(const struct account *account, struct failure *f)
+{
+	if (check_secret(account, f) == -1)
+		return -1;
+	return check_certificates(account->ca_file, f);
+}
+
+/* aliases_report */
+static void
+report_alias(void *context, const char *file, int line, const char *problem)
+{
+	int *count = context;
+
+	(void)fprintf(stderr, "sendmail365: %s:%d: %s\n", file, line, problem);
+	(*count)++;
+}
+
+/* The file belongs to others too: all that is wrong in it is shown at once. */
+static int
+check_aliases(const struct config *config, struct failure *f)
+{
+	struct aliases *aliases = NULL;
+	int problems = 0;
+
+	if (config_load_aliases(config, report_alias, &problems, &aliases, f) ==
+	    -1)
+		return -1;
+	(void)aliases_check(aliases, NULL, report_alias, &problems);
+	aliases_free(&aliases);
+	if (problems == 0)
+		return 0;
+	return failure_set(f, FAILURE_CONFIG,
+	    "%d alias%s cannot be delivered to; mail to the others is sent",
+	    problems, problems == 1 ? "" : "es");
+}
+
+static int
+check_all(const struct config *config, struct failure *f)
+{
+	for (size_t i = 0; i < config->account_count; i++)
+		if (check_account(&config->accounts[i], f) == -1)
+			return -1;
+	if (config->direct_send.is_enabled &&
+	    check_certificates(config->direct_send.ca_file, f) == -1)
+		return -1;
+	return check_aliases(config, f);
 }
 
 int
@@ -78,8 +142,7 @@ command_check(int argc, char **argv)
 		return command_usage(usage);
 	if (config_load(path, &config, &f) == -1)
 		return command_fail(&f);
-	for (size_t i = 0; i < config->account_count && r == 0; i++)
-		r = check_account(&config->accounts[i], &f);
+	r = check_all(config, &f);
 	if (r == 0 && config->state_directory == NULL)
 		warn(config->path,
 		    "there is no state directory: every message asks for a "

@@ -1,4 +1,5 @@
 #include <getopt.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,8 @@
 #include "show.h"
 
 static const char usage[] =
-    "explain [-C FILE] [--json] ADDRESS [RECIPIENT]...\n"
+    "explain [-C FILE] [--user NAME] [--to RECIPIENT]... [--json] ADDRESS"
+    " [RECIPIENT]...\n"
     "       sendmail365 explain CODE   (535, 5.7.139, \"535 5.7.3 text\", "
     "AADSTS7000222)";
 
@@ -98,18 +100,21 @@ explain_code(const struct advice *advice, const char *code)
 
 /* ---- an address ---- */
 
-static int
-add_recipients(
-    char **operands, int count, struct mailbox_list *list, struct failure *f)
-{
-	for (int i = 0; i < count; i++) {
-		struct mailbox m;
+struct question {
+	const char *config_path;
+	const char *user; /* who calls; NULL: whoever has that address */
+	struct mailbox_list recipients;
+	bool is_json;
+};
 
-		if (mailbox_parse(span_of(operands[i]), &m, f) == -1)
-			return -1;
-		mailbox_list_add(list, &m);
-		mailbox_done(&m);
-	}
+static int
+add_recipient(const char *text, struct question *q, struct failure *f)
+{
+	struct mailbox m;
+
+	if (mailbox_parse(span_of(text), &m, f) == -1)
+		return -1;
+	mailbox_list_take(&q->recipients, m);
 	return 0;
 }
 
@@ -131,83 +136,138 @@ make_message(
 }
 
 static int
-explain_message(const struct config *config, const struct delivery_input *input,
-    bool is_json, struct failure *f)
+explain_message(const struct question *q, const struct config *config,
+    const struct delivery_input *input, struct failure *f)
 {
 	struct delivery d;
 	int r;
 
 	delivery_plan(config, input, &d);
-	if (is_json)
-		show_plan_json(stdout, &d, input);
+	if (q->is_json)
+		show_plan_json(stdout, config, &d, input);
 	else
-		show_plan(stdout, &d, input);
+		show_plan(stdout, config, &d, input);
 	r = delivery_refusal(&d, f);
 	delivery_done(&d);
 	return r;
 }
 
 static int
-explain_address(const struct config *config, char **operands, int count,
-    bool is_json, struct failure *f)
+explain_address(const struct question *q, const struct config *config,
+    const char *address, struct failure *f)
 {
-	struct mailbox_list recipients = { .count = 0 };
 	struct mailbox sender = { .local = NULL };
 	struct message message;
 	const struct delivery_input input = {
 		.sender = &sender,
-		.recipients = &recipients,
+		.recipients = &q->recipients,
 		.message = &message,
+		.user = q->user,
 	};
 	int r;
 
 	message_init(&message);
-	r = mailbox_parse(span_of(operands[0]), &sender, f);
-	if (r == 0)
-		r = add_recipients(operands + 1, count - 1, &recipients, f);
+	r = mailbox_parse(span_of(address), &sender, f);
 	if (r == 0)
 		r = make_message(&sender, &message, f);
 	if (r == 0)
-		r = explain_message(config, &input, is_json, f);
+		r = explain_message(q, config, &input, f);
 	message_done(&message);
-	mailbox_list_done(&recipients);
 	mailbox_done(&sender);
 	return r;
+}
+
+/* ---- command line ---- */
+
+enum {
+	OPT_JSON = 256,
+	OPT_USER,
+	OPT_TO
+};
+
+static const struct option long_options[] = {
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "to", required_argument, NULL, OPT_TO },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* 0; -1 with a failure, or without one where the option is none. */
+static int
+take_option(struct question *q, int c, struct failure *f)
+{
+	switch (c) {
+	case 'C':
+		q->config_path = optarg;
+		return 0;
+	case OPT_JSON:
+		q->is_json = true;
+		return 0;
+	case OPT_USER:
+		q->user = optarg;
+		return 0;
+	case OPT_TO:
+		return add_recipient(optarg, q, f);
+	default:
+		return -1;
+	}
+}
+
+/* Options may stand behind the address, as one writes them. */
+static int
+take_options(struct question *q, int argc, char **argv, struct failure *f)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "C:", long_options, NULL)) != -1)
+		if (take_option(q, c, f) == -1)
+			return -1;
+	if (optind == argc)
+		return -1;
+	for (int i = optind + 1; i < argc; i++)
+		if (add_recipient(argv[i], q, f) == -1)
+			return -1;
+	return 0;
+}
+
+/* Which user's mail it is: who is asked for, or who has that login name. */
+static void
+guess_user(struct question *q, const char *address)
+{
+	if (q->user == NULL && getpwnam(address) != NULL)
+		q->user = address;
+}
+
+static int
+answer(struct question *q, const char *what)
+{
+	const struct advice *advice = NULL;
+	struct config *config = NULL;
+	struct failure f = { .kind = FAILURE_NONE };
+
+	if (find_aadsts(span_of(what), &advice) ||
+	    find_smtp(span_of(what), &advice))
+		return explain_code(advice, what);
+	guess_user(q, what);
+	if (config_load(q->config_path, &config, &f) == 0)
+		(void)explain_address(q, config, what, &f);
+	config_free(&config);
+	return f.kind == FAILURE_NONE ? EX_OK : command_fail(&f);
 }
 
 int
 command_explain(int argc, char **argv)
 {
-	enum {
-		OPT_JSON = 256
-	};
-	static const struct option long_options[] = {
-		{ "json", no_argument, NULL, OPT_JSON },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *path = NULL;
-	const struct advice *advice = NULL;
-	struct config *config = NULL;
+	struct question q = { .config_path = NULL };
 	struct failure f = { .kind = FAILURE_NONE };
-	bool is_json = false;
-	int c;
+	int status;
 
-	while ((c = getopt_long(argc, argv, "+C:", long_options, NULL)) != -1) {
-		if (c == 'C')
-			path = optarg;
-		else if (c == OPT_JSON)
-			is_json = true;
-		else
-			return command_usage(usage);
-	}
-	if (optind == argc)
-		return command_usage(usage);
-	if (find_aadsts(span_of(argv[optind]), &advice) ||
-	    find_smtp(span_of(argv[optind]), &advice))
-		return explain_code(advice, argv[optind]);
-	if (config_load(path, &config, &f) == 0)
-		(void)explain_address(
-		    config, argv + optind, argc - optind, is_json, &f);
-	config_free(&config);
-	return f.kind == FAILURE_NONE ? EX_OK : command_fail(&f);
+	if (take_options(&q, argc, argv, &f) == 0)
+		status = answer(&q, argv[optind]);
+	else if (f.kind != FAILURE_NONE)
+		status = command_fail(&f);
+	else
+		status = command_usage(usage);
+	mailbox_list_done(&q.recipients);
+	return status;
 }

@@ -6,10 +6,13 @@
 
 #include "config/config.h"
 #include "core/alloc.h"
+#include "core/buf.h"
+#include "core/failure.h"
 #include "core/log.h"
 #include "mail/address.h"
 #include "mail/message.h"
 #include "route/deliver.h"
+#include "route/direct.h"
 #include "smtp/client.h"
 
 enum {
@@ -90,33 +93,169 @@ print_edit(FILE *to, const struct edit *e, const struct header *header)
 	(void)fprintf(to, "      %s\n", e->reason);
 }
 
-void
-show_plan(
-    FILE *to, const struct delivery *d, const struct delivery_input *input)
+static const char *
+sign_in_name(const struct account *account)
 {
-	char *user = address_of(&d->account->user);
+	switch (account->auth) {
+	case AUTH_CLIENT_SECRET:
+		return "OAuth (XOAUTH2)";
+	case AUTH_PASSWORD:
+		return "password (LOGIN)";
+	case AUTH_NONE:
+		break;
+	}
+	return "no sign-in";
+}
 
-	(void)fprintf(to, "account     %s, %s, through %s port %u\n", user,
-	    d->account->auth == AUTH_PASSWORD ? "password (LOGIN)"
-					      : "OAuth (XOAUTH2)",
-	    d->account->host, (unsigned)d->account->port);
+static const char *
+reason_name(enum rule_reason reason)
+{
+	switch (reason) {
+	case RULE_BY_AUTHOR:
+		return "means From";
+	case RULE_BY_ENVELOPE:
+		return "means the envelope's sender";
+	case RULE_BY_USER:
+		return "means the calling user";
+	case RULE_BY_ANY:
+		return "means everybody";
+	case RULE_NO_MATCH:
+		break;
+	}
+	return "does not match";
+}
+
+/* A rule has named a sender that the account of this message may not use. */
+static bool
+is_overruled(const struct delivery *d)
+{
+	return !mailbox_is_null(&d->appointed) &&
+	    !mailbox_equal(&d->appointed, &d->plan.sender);
+}
+
+/* Is rule number i of the list one that was tried? */
+static bool
+was_tried(
+    const struct rule_list *rules, const struct rule_match *match, size_t i)
+{
+	return i < rules->count &&
+	    (match->rule == NULL || &rules->items[i] <= match->rule);
+}
+
+static enum rule_reason
+reason_for(
+    const struct rule_list *rules, const struct rule_match *match, size_t i)
+{
+	return &rules->items[i] == match->rule ? match->reason : RULE_NO_MATCH;
+}
+
+/* ---- for people ---- */
+
+static void
+print_account(FILE *to, const struct delivery *d)
+{
+	const struct account *account = d->account;
+	char *user = address_of(&d->user);
+
+	(void)fprintf(to, "account     ");
+	if (account->name[0] != '\0')
+		(void)fprintf(to, "%s: ", account->name);
+	(void)fprintf(to, "%s, ", user[0] != '\0' ? user : "nobody");
+	if (account->host != NULL)
+		(void)fprintf(to, "%s, through %s port %u\n",
+		    sign_in_name(account), account->host,
+		    (unsigned)account->port);
+	else
+		(void)fprintf(to, "by Direct Send only\n");
 	free(user);
+}
+
+static void
+print_rules(FILE *to, const char *section, const struct rule_list *rules,
+    const struct rule_match *match)
+{
+	for (size_t i = 0; was_tried(rules, match, i); i++) {
+		const struct rule *rule = &rules->items[i];
+
+		(void)fprintf(to, "rule        [%s] line %d, %s %s: %s\n",
+		    section, rule->line, rule->pattern.text, rule->target,
+		    reason_name(reason_for(rules, match, i)));
+	}
+}
+
+static void
+print_aliases(FILE *to, const struct alias_expansion *e)
+{
+	for (size_t i = 0; i < e->step_count; i++) {
+		const struct alias_step *step = &e->steps[i];
+
+		(void)fprintf(to, "alias       %s (%s:%d): ", step->name,
+		    step->file, step->line);
+		print_safe(to, span_of(step->list));
+		(void)fputc('\n', to);
+	}
+}
+
+static void
+print_sender(FILE *to, const struct delivery *d, const struct mailbox *given)
+{
 	(void)fprintf(to, "sender      ");
-	print_address(to, input->sender);
+	print_address(to, given);
 	if (d->plan.sender_reason != NULL) {
 		(void)fprintf(to, " becomes ");
 		print_address(to, &d->plan.sender);
 		(void)fprintf(to, "\n      %s", d->plan.sender_reason);
 	}
 	(void)fputc('\n', to);
-	for (size_t i = 0; i < d->plan.recipients.count; i++) {
-		(void)fprintf(to, "recipient   ");
-		print_address(to, &d->plan.recipients.items[i]);
-		if (d->outcomes[i].status == OUTCOME_REFUSED)
-			(void)fprintf(
-			    to, " is refused\n      %s", d->outcomes[i].text);
+	if (is_overruled(d)) {
+		(void)fprintf(to, "      and not ");
+		print_address(to, &d->appointed);
+		(void)fprintf(to,
+		    " as the rule says: it is not in send_as of this "
+		    "account\n");
+	}
+}
+
+static void
+print_recipient(
+    FILE *to, const struct config *config, const struct delivery *d, size_t i)
+{
+	const struct mailbox *m = &d->plan.recipients.items[i];
+	struct buf why;
+
+	(void)fprintf(to, "recipient   ");
+	print_address(to, m);
+	if (d->outcomes[i].status != OUTCOME_PENDING) {
+		(void)fprintf(to, " is refused\n      ");
+		print_safe(to, span_of(d->outcomes[i].text));
+	} else if (config->direct_send.is_enabled && d->account->host != NULL) {
+		(void)fprintf(to,
+		    config_is_internal(config, m->domain)
+			? ", by Direct Send if submission fails"
+			: ", by submission only");
+	}
+	(void)fputc('\n', to);
+	buf_init(&why, FAILURE_TEXT_SIZE);
+	if (m->domain != NULL && config_is_internal(config, m->domain) &&
+	    direct_state(config, m->domain, &why) == FALLBACK_CLOSED) {
+		(void)fprintf(to, "      Direct Send: ");
+		print_safe(to, buf_view(&why));
 		(void)fputc('\n', to);
 	}
+	buf_done(&why);
+}
+
+void
+show_plan(FILE *to, const struct config *config, const struct delivery *d,
+    const struct delivery_input *input)
+{
+	print_rules(to, "rewrite", &config->rewrite_rules, &d->rewrite_rule);
+	print_rules(to, "route", &config->route_rules, &d->route_rule);
+	print_account(to, d);
+	print_sender(to, d, input->sender);
+	print_aliases(to, &d->expansion);
+	for (size_t i = 0; i < d->plan.recipients.count; i++)
+		print_recipient(to, config, d, i);
 	(void)fprintf(to, "header%s\n",
 	    d->plan.edit_count > 0 ? "" : "      stays as it is");
 	for (size_t i = 0; i < d->plan.edit_count; i++)
@@ -177,41 +316,120 @@ add_recipient(const struct delivery *d, size_t i, json_t *list, json_t *refused)
 	const struct mailbox *m = &d->plan.recipients.items[i];
 	char *address = address_of(m);
 
-	if (d->outcomes[i].status == OUTCOME_REFUSED)
+	if (d->outcomes[i].status != OUTCOME_PENDING)
 		(void)json_object_set_new(
-		    refused, address, json_string(d->outcomes[i].text));
+		    refused, address, json_text(span_of(d->outcomes[i].text)));
 	else
 		(void)json_array_append_new(list, json_address(m));
 	free(address);
 }
 
-void
-show_plan_json(
-    FILE *to, const struct delivery *d, const struct delivery_input *input)
+static void
+add_recipients(json_t *o, const struct config *config, const struct delivery *d)
 {
-	json_t *o = json_object();
 	json_t *recipients = json_array();
 	json_t *refused = json_object();
+	json_t *direct = json_array();
+
+	for (size_t i = 0; i < d->plan.recipients.count; i++) {
+		const struct mailbox *m = &d->plan.recipients.items[i];
+
+		add_recipient(d, i, recipients, refused);
+		if (d->outcomes[i].status == OUTCOME_PENDING &&
+		    config->direct_send.is_enabled &&
+		    config_is_internal(config, m->domain))
+			(void)json_array_append_new(direct, json_address(m));
+	}
+	(void)json_object_set_new(o, "recipients", recipients);
+	(void)json_object_set_new(o, "refused", refused);
+	(void)json_object_set_new(o, "direct_send", direct);
+}
+
+static void
+add_rules(json_t *list, const char *section, const struct rule_list *rules,
+    const struct rule_match *match)
+{
+	for (size_t i = 0; was_tried(rules, match, i); i++) {
+		const struct rule *rule = &rules->items[i];
+		json_t *o = json_object();
+
+		(void)json_object_set_new(o, "section", json_string(section));
+		(void)json_object_set_new(o, "line", json_integer(rule->line));
+		(void)json_object_set_new(
+		    o, "pattern", json_string(rule->pattern.text));
+		(void)json_object_set_new(
+		    o, "target", json_string(rule->target));
+		(void)json_object_set_new(
+		    o, "applies", json_boolean(rule == match->rule));
+		(void)json_object_set_new(o, "reason",
+		    json_string(reason_name(reason_for(rules, match, i))));
+		(void)json_array_append_new(list, o);
+	}
+}
+
+static json_t *
+json_aliases(const struct alias_expansion *e)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < e->step_count; i++) {
+		const struct alias_step *step = &e->steps[i];
+		json_t *o = json_object();
+
+		(void)json_object_set_new(
+		    o, "name", json_text(span_of(step->name)));
+		(void)json_object_set_new(
+		    o, "file", json_text(span_of(step->file)));
+		(void)json_object_set_new(o, "line", json_integer(step->line));
+		(void)json_object_set_new(
+		    o, "list", json_text(span_of(step->list)));
+		(void)json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static void
+add_account(json_t *o, const struct delivery *d)
+{
+	const struct account *account = d->account;
+	bool has_host = account->host != NULL;
+
+	(void)json_object_set_new(o, "account", json_address(&d->user));
+	(void)json_object_set_new(
+	    o, "account_name", json_string(account->name));
+	(void)json_object_set_new(o, "transport",
+	    json_string(has_host ? "submission" : "direct_send"));
+	if (has_host) {
+		(void)json_object_set_new(
+		    o, "host", json_string(account->host));
+		(void)json_object_set_new(
+		    o, "port", json_integer(account->port));
+	}
+}
+
+void
+show_plan_json(FILE *to, const struct config *config, const struct delivery *d,
+    const struct delivery_input *input)
+{
+	json_t *o = json_object();
+	json_t *rules = json_array();
 	json_t *edits = json_array();
 
-	for (size_t i = 0; i < d->plan.recipients.count; i++)
-		add_recipient(d, i, recipients, refused);
 	for (size_t i = 0; i < d->plan.edit_count; i++)
 		(void)json_array_append_new(edits,
 		    json_edit(&d->plan.edits[i], &input->message->header));
-	(void)json_object_set_new(
-	    o, "account", json_address(&d->account->user));
-	(void)json_object_set_new(o, "transport", json_string("submission"));
-	(void)json_object_set_new(o, "host", json_string(d->account->host));
-	(void)json_object_set_new(o, "port", json_integer(d->account->port));
+	add_rules(rules, "rewrite", &config->rewrite_rules, &d->rewrite_rule);
+	add_rules(rules, "route", &config->route_rules, &d->route_rule);
+	(void)json_object_set_new(o, "rules", rules);
+	add_account(o, d);
 	(void)json_object_set_new(
 	    o, "sender_before", json_address(input->sender));
 	(void)json_object_set_new(o, "sender", json_address(&d->plan.sender));
 	if (d->plan.sender_reason != NULL)
 		(void)json_object_set_new(
 		    o, "sender_reason", json_string(d->plan.sender_reason));
-	(void)json_object_set_new(o, "recipients", recipients);
-	(void)json_object_set_new(o, "refused", refused);
+	(void)json_object_set_new(o, "aliases", json_aliases(&d->expansion));
+	add_recipients(o, config, d);
 	(void)json_object_set_new(o, "edits", edits);
 	(void)json_object_set_new(
 	    o, "encodes_body", json_boolean(d->plan.encodes_body));

@@ -99,7 +99,7 @@ log_outcomes(const char *id, const struct delivery *d)
 		(void)mailbox_write_address(&to, &d->plan.recipients.items[i]);
 		log_info("%s: to=<%s>, relay=%s, delay=%.2f, dsn=%s, "
 			 "status=%s (%s)",
-		    id, to.s, d->relay, delay, o->dsn, status_word(o), o->text);
+		    id, to.s, o->relay, delay, o->dsn, status_word(o), o->text);
 	}
 	buf_done(&to);
 }
@@ -142,37 +142,45 @@ send_message(const struct config *config, const struct delivery_input *input,
 	make_id(id);
 	delivery_plan(config, input, &d);
 	log_message(id, &d, input);
-	delivery_run(config, input->message, &d);
+	delivery_run(config, input, &d);
 	log_outcomes(id, &d);
 	r = delivery_summary(&d, text, f);
 	delivery_done(&d);
 	return r;
 }
 
+/* On whose behalf, and as what configuration says. */
+struct service {
+	const struct config *config;
+	const char *user; /* login name of the caller */
+};
+
 /* server_deliver */
 static int
 deliver(void *context, const struct server_envelope *envelope,
     const struct message *message, struct buf *text, struct failure *f)
 {
-	const struct config *config = context;
+	const struct service *service = context;
 	const struct delivery_input input = {
 		.sender = &envelope->sender,
 		.recipients = &envelope->recipients,
 		.message = message,
+		.user = service->user,
 	};
 
-	return send_message(config, &input, text, f);
+	return send_message(service->config, &input, text, f);
 }
 
 static int
-submit_smtp(struct config *config)
+submit_smtp(const struct config *config, const char *user)
 {
+	struct service service = { .config = config, .user = user };
 	char *host_name = complete_host_name(0);
 	const struct server server = {
 		.host_name = host_name,
 		.size_max = SIZE_MAX_OCTETS,
 		.deliver = deliver,
-		.context = config,
+		.context = &service,
 	};
 	int in = STDIN_FILENO;
 	int out = STDOUT_FILENO;
@@ -242,9 +250,9 @@ show_delivery(const struct options *options, const struct config *config,
 
 	delivery_plan(config, input, &d);
 	if (options->is_json) {
-		show_plan_json(stdout, &d, input);
+		show_plan_json(stdout, config, &d, input);
 	} else {
-		show_plan(stdout, &d, input);
+		show_plan(stdout, config, &d, input);
 		r = print_content(&d, input->message, f);
 	}
 	if (r == 0)
@@ -307,6 +315,7 @@ submit_message(const struct options *options, const struct config *config)
 			.sender = &options->intake.sender,
 			.recipients = &in.recipients,
 			.message = &message,
+			.user = options->intake.author.local,
 		};
 
 		r = options->is_dry_run
@@ -375,7 +384,6 @@ take_option(struct options *o, int c)
 static int
 find_sender(struct options *o, struct failure *f)
 {
-	complete_author(&o->intake.author);
 	if (o->sender != NULL)
 		return mailbox_parse_sender(
 		    span_of(o->sender), &o->intake.sender, f);
@@ -402,8 +410,9 @@ run(struct options *o)
 	log_open("sendmail365",
 	    o->is_verbose ? LOG_TO_STDERR : config->log_sink,
 	    o->is_verbose ? LOG_LEVEL_DEBUG : config->log_level);
+	complete_author(&o->intake.author);
 	if (o->is_smtp)
-		status = submit_smtp(config);
+		status = submit_smtp(config, o->intake.author.local);
 	else if (find_sender(o, &f) == -1)
 		status = command_fail(&f);
 	else

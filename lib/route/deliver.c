@@ -12,20 +12,18 @@
 #include "core/log.h"
 #include "core/spill.h"
 #include "mail/address.h"
-#include "mail/complete.h"
 #include "mail/encode.h"
 #include "mail/message.h"
-#include "oauth/token.h"
+#include "route/direct.h"
+#include "route/fallback.h"
+#include "route/partial.h"
+#include "route/submission.h"
 #include "smtp/client.h"
-#include "smtp/tls.h"
 
 enum {
 	QP_BLOCK = 16 * 1024,
-	SECRET_MAX = TOKEN_MAX_BYTES,
 	NAMED_MAX = 3 /* recipients that a summary names */
 };
-
-/* ---- planning ---- */
 
 /* The first outcome of the status; NULL if there is none. */
 static const struct outcome *
@@ -35,73 +33,6 @@ first_of(const struct delivery *d, enum outcome_status status)
 		if (d->outcomes[i].status == status)
 			return &d->outcomes[i];
 	return NULL;
-}
-
-/* A recipient that is a bare name, and no domain for it is configured. */
-static void
-refuse_bare_recipients(struct delivery *d)
-{
-	for (size_t i = 0; i < d->plan.recipients.count; i++) {
-		const struct mailbox *m = &d->plan.recipients.items[i];
-		struct trouble t = { .scope = SCOPE_RECIPIENT };
-
-		if (m->domain != NULL)
-			continue;
-		(void)failure_set(&t.failure, FAILURE_DATA,
-		    "recipient \"%s\" has no domain; set \"domain\" in "
-		    "[rewrite]",
-		    m->local);
-		(void)failure_dsn(&t.failure, "5.1.3");
-		outcomes_set(&d->outcomes[i], 1, &t);
-	}
-}
-
-void
-delivery_plan(const struct config *config, const struct delivery_input *input,
-    struct delivery *out)
-{
-	const struct account *account = &config->accounts[0];
-	char *mail_name = complete_host_name(1);
-	char *host_name = complete_host_name(0);
-	const struct rewrite_policy policy = {
-		.account = &account->user,
-		.send_as = account->send_as,
-		.origin = config->rewrite_domain != NULL
-		    ? config->rewrite_domain
-		    : mail_name,
-		.recipient_domain = config->rewrite_domain,
-		.host_name = host_name,
-	};
-	const struct rewrite_input message = {
-		.sender = input->sender,
-		.recipients = input->recipients,
-		.header = &input->message->header,
-		.facts = &input->message->facts,
-	};
-
-	*out = (struct delivery){
-		.account = account,
-		.relay = xstrdup("none"),
-		.started_ms = clock_ms(),
-	};
-	rewrite_plan(&policy, &message, &out->plan);
-	out->outcomes =
-	    xcalloc(out->plan.recipients.count, sizeof(*out->outcomes));
-	refuse_bare_recipients(out);
-	free(mail_name);
-	free(host_name);
-}
-
-void
-delivery_done(struct delivery *d)
-{
-	if (d->outcomes != NULL)
-		outcomes_done(d->outcomes, d->plan.recipients.count);
-	free(d->outcomes);
-	free(d->relay);
-	d->outcomes = NULL;
-	d->relay = NULL;
-	rewrite_plan_done(&d->plan);
 }
 
 /* ---- the message as it goes out ---- */
@@ -152,129 +83,161 @@ delivery_content(const struct delivery *d, const struct message *message,
 	return encode_body(&message->body, encoded, f) == 0 ? encoded : NULL;
 }
 
-/* ---- signing in ---- */
+/* ---- sending ---- */
 
-static int
-get_secret(const struct config *config, const struct account *account,
-    const struct buf *refused, struct buf *out, struct trouble *t)
+/* What one attempt needs at every step. */
+struct attempt {
+	const struct config *config;
+	struct delivery *d;
+	struct smtp_mail mail;
+};
+
+static void
+submit(const struct attempt *a)
 {
-	const struct span view = buf_view(refused);
-	int r = -1;
+	struct delivery *d = a->d;
+	size_t count = d->plan.recipients.count;
+	struct smtp *session = NULL;
+	char *relay = xstrdup("none");
+	struct trouble t;
 
-	buf_reset(out);
-	*t = (struct trouble){ .scope = SCOPE_ACCOUNT };
-	switch (account->auth) {
-	case AUTH_CLIENT_SECRET:
-		r = token_get(account, config->state_directory,
-		    refused->len > 0 ? &view : NULL, out, &t->failure);
-		break;
-	case AUTH_PASSWORD:
-		r = config_read_secret(
-		    account->password_file, out, &t->failure);
-		break;
-	case AUTH_NONE:
-		break;
-	}
-	return r;
+	if (submission_open(
+		a->config, d->account, &d->user, &session, &relay, &t) == -1)
+		outcomes_set(d->outcomes, count, &t);
+	else
+		smtp_send(session, &a->mail, d->account->recipients_per_message,
+		    d->outcomes);
+	outcomes_set_relay(d->outcomes, count, relay);
+	smtp_close(&session);
+	free(relay);
 }
 
-static const char *
-mechanism_of(const struct account *account)
+/* Without a host to submit to, Direct Send has to do. */
+static void
+submit_nothing(const struct attempt *a)
 {
-	switch (account->auth) {
-	case AUTH_CLIENT_SECRET:
-		return "XOAUTH2";
-	case AUTH_PASSWORD:
-	case AUTH_NONE:
-		break;
+	struct delivery *d = a->d;
+
+	for (size_t i = 0; i < d->plan.recipients.count; i++) {
+		const char *domain = d->plan.recipients.items[i].domain;
+		struct trouble t = { .scope = SCOPE_HOST };
+
+		if (domain == NULL || config_is_internal(a->config, domain)) {
+			(void)failure_set(&t.failure, FAILURE_LATER,
+			    "there is no host to submit to");
+			(void)failure_dsn(&t.failure, "4.4.4");
+		} else {
+			t.scope = SCOPE_RECIPIENT;
+			(void)failure_set(&t.failure, FAILURE_PEER,
+			    "%s is not one of internal_domains, and Direct "
+			    "Send reaches no others; set up an account that "
+			    "signs in",
+			    domain);
+			(void)failure_dsn(&t.failure, "5.7.1");
+		}
+		outcomes_set(&d->outcomes[i], 1, &t);
 	}
-	return "LOGIN";
 }
 
-/* Connect and sign in with this secret. */
-static int
-open_session(const struct account *account, const struct buf *secret,
-    struct delivery *d, struct smtp **out, struct trouble *t)
-{
-	char *host_name = complete_host_name(0);
-	struct smtp_target target = {
-		.host = account->host,
-		.port = account->port,
-		.ehlo_name = host_name,
-		.timeout = (int)account->timeout,
-	};
-	struct buf user;
-	int r;
+/* ---- Direct Send in the place of submission ---- */
 
-	buf_init(&user, ADDRESS_MAX);
-	(void)mailbox_write_address(&user, &account->user);
-	t->scope = SCOPE_ACCOUNT;
-	r = tls_context_new(account->ca_file, &target.tls, &t->failure);
-	if (r == 0)
-		r = smtp_open(&target, out, t);
-	if (r == 0) {
-		free(d->relay);
-		d->relay = xstrdup(smtp_relay(*out));
-		r = smtp_authenticate(
-		    *out, mechanism_of(account), user.s, buf_view(secret), t);
-		if (r == -1)
-			smtp_close(out);
-	}
-	tls_context_free(&target.tls);
-	buf_done(&user);
-	free(host_name);
-	return r;
+/* Recipients of one domain mostly stand together: ask once. */
+struct route_state {
+	const char *domain;
+	enum fallback_direct state;
+	struct buf why;
+};
+
+static void
+look_up_state(
+    const struct config *config, const char *domain, struct route_state *s)
+{
+	if (s->domain != NULL && span_is_nocase(span_of(domain), s->domain))
+		return;
+	buf_reset(&s->why);
+	s->domain = domain;
+	s->state = direct_state(config, domain, &s->why);
+}
+
+static void
+set_closed(const struct route_state *s, struct outcome *out)
+{
+	struct trouble t = { .scope = SCOPE_HOST };
+
+	(void)failure_set(&t.failure, FAILURE_LATER, "%s", s->why.s);
+	(void)failure_dsn(&t.failure, "4.4.4");
+	outcomes_set(out, 1, &t);
 }
 
 /*
- * 535 5.7.3 says nothing about the reason: the token may have been revoked.
- * Other 535s name a reason that no new token mends.
+ * Choose whom Direct Send is to try, and tell those who must wait for it why.
+ * direct[i] stays pending for the first, and is marked accepted where nothing
+ * is to do.  Returns how many it concerns.
  */
-static bool
-may_be_old_token(const struct account *account, const struct trouble *t)
+static size_t
+choose_direct(const struct attempt *a, bool *is_direct, struct outcome *direct)
 {
-	return account->auth == AUTH_CLIENT_SECRET && t->code == 535 &&
-	    strcmp(t->reply_dsn, "5.7.139") != 0;
-}
+	const struct delivery *d = a->d;
+	struct route_state s = { .domain = NULL };
+	size_t concerned = 0;
 
-static int
-sign_in(const struct config *config, struct delivery *d, struct smtp **out,
-    struct trouble *t)
-{
-	struct buf secret, refused;
-	int r;
+	buf_init(&s.why, FAILURE_TEXT_SIZE);
+	for (size_t i = 0; i < d->plan.recipients.count; i++) {
+		const char *domain = d->plan.recipients.items[i].domain;
+		bool is_internal =
+		    domain != NULL && config_is_internal(a->config, domain);
+		enum fallback next;
 
-	buf_init_secret(&secret, SECRET_MAX);
-	buf_init_secret(&refused, SECRET_MAX);
-	r = get_secret(config, d->account, &refused, &secret, t);
-	if (r == 0)
-		r = open_session(d->account, &secret, d, out, t);
-	if (r == -1 && may_be_old_token(d->account, t)) {
-		const struct trouble refusal = *t;
-
-		/* Of the same size as secret: it fits. */
-		(void)buf_span(&refused, buf_view(&secret));
-		r = get_secret(config, d->account, &refused, &secret, t);
-		if (r == 0 &&
-		    span_equal(buf_view(&secret), buf_view(&refused))) {
-			*t = refusal;
-			r = -1;
-		} else if (r == 0) {
-			r = open_session(d->account, &secret, d, out, t);
-		}
+		if (is_internal)
+			look_up_state(a->config, domain, &s);
+		next = fallback_decide(&d->outcomes[i], is_internal, s.state);
+		is_direct[i] = next != FALLBACK_STANDS;
+		concerned += is_direct[i];
+		if (next == FALLBACK_STANDS)
+			direct[i].status = OUTCOME_ACCEPTED;
+		else if (next == FALLBACK_WAITS)
+			set_closed(&s, &direct[i]);
 	}
-	buf_done(&refused);
-	buf_done(&secret);
-	return r;
+	buf_done(&s.why);
+	return concerned;
 }
-
-/* ---- sending ---- */
 
 static void
-send_content(
-    struct smtp *session, const struct message *message, struct delivery *d)
+fall_back(const struct attempt *a)
+{
+	struct delivery *d = a->d;
+	size_t count = d->plan.recipients.count;
+	struct outcome *direct = xcalloc(count, sizeof(*direct));
+	bool *is_direct = xcalloc(count, sizeof(*is_direct));
+
+	if (choose_direct(a, is_direct, direct) > 0)
+		direct_send(
+		    a->config, &a->mail, (int)d->account->timeout, direct);
+	for (size_t i = 0; i < count; i++)
+		if (is_direct[i])
+			fallback_merge(&d->outcomes[i], &direct[i],
+			    d->account->host != NULL);
+	free(is_direct);
+	free(direct);
+}
+
+static void
+send_content(struct attempt *a)
+{
+	if (a->d->account->host != NULL)
+		submit(a);
+	else
+		submit_nothing(a);
+	if (a->config->direct_send.is_enabled)
+		fall_back(a);
+}
+
+static void
+run(const struct config *config, const struct message *message,
+    struct delivery *d)
 {
 	struct trouble t = { .scope = SCOPE_MESSAGE };
+	struct attempt a = { .config = config, .d = d };
 	const struct spill *body;
 	struct spill encoded;
 	struct buf header;
@@ -282,44 +245,37 @@ send_content(
 	buf_init(&header, DELIVERY_HEADER_MAX);
 	spill_init(&encoded);
 	body = delivery_content(d, message, &header, &encoded, &t.failure);
-	if (body == NULL) {
+	a.mail = (struct smtp_mail){
+		.sender = &d->plan.sender,
+		.recipients = d->plan.recipients.items,
+		.recipient_count = d->plan.recipients.count,
+		.body = body,
+		.header = buf_view(&header),
+		.has_8bit =
+		    (message->facts.has_8bit && !d->plan.encodes_body) ||
+		    ascii_has_8bit(buf_view(&header)),
+		.is_binary = !d->plan.encodes_body &&
+		    (message->facts.has_nul ||
+			message->facts.longest_line > LINES_MAX_OCTETS),
+	};
+	if (body != NULL)
+		send_content(&a);
+	else
 		outcomes_set(d->outcomes, d->plan.recipients.count, &t);
-	} else {
-		const struct smtp_mail mail = {
-			.sender = &d->plan.sender,
-			.recipients = d->plan.recipients.items,
-			.recipient_count = d->plan.recipients.count,
-			.header = buf_view(&header),
-			.body = body,
-			.has_8bit = (message->facts.has_8bit &&
-					!d->plan.encodes_body) ||
-			    ascii_has_8bit(buf_view(&header)),
-			.is_binary = !d->plan.encodes_body &&
-			    (message->facts.has_nul ||
-				message->facts.longest_line > LINES_MAX_OCTETS),
-		};
-
-		smtp_send(session, &mail, d->account->recipients_per_message,
-		    d->outcomes);
-	}
 	spill_done(&encoded);
 	buf_done(&header);
 }
 
 void
-delivery_run(const struct config *config, const struct message *message,
+delivery_run(const struct config *config, const struct delivery_input *input,
     struct delivery *d)
 {
-	struct smtp *session = NULL;
-	struct trouble t;
-
-	if (first_of(d, OUTCOME_PENDING) == NULL)
-		return;
-	if (sign_in(config, d, &session, &t) == -1)
-		outcomes_set(d->outcomes, d->plan.recipients.count, &t);
-	else
-		send_content(session, message, d);
-	smtp_close(&session);
+	partial_recall(config, input, d);
+	if (first_of(d, OUTCOME_PENDING) != NULL) {
+		run(config, input->message, d);
+		partial_keep(config, input, d);
+	}
+	outcomes_set_relay(d->outcomes, d->plan.recipients.count, "none");
 }
 
 /* ---- summing up ---- */
@@ -329,6 +285,8 @@ delivery_refusal(const struct delivery *d, struct failure *f)
 {
 	const struct outcome *refused = first_of(d, OUTCOME_REFUSED);
 
+	if (refused == NULL)
+		refused = first_of(d, OUTCOME_LATER);
 	if (refused == NULL)
 		return 0;
 	(void)failure_set(f, refused->kind, "%s", refused->text);
@@ -372,6 +330,10 @@ delivery_summary(const struct delivery *d, struct buf *text, struct failure *f)
 		return 0;
 	}
 	(void)failure_set(f, worst->kind, "%s", worst->text);
+	/* Where a part is done it is the caller's turn to try the rest. */
+	if (worst->status == OUTCOME_LATER &&
+	    first_of(d, OUTCOME_ACCEPTED) != NULL)
+		f->kind = FAILURE_LATER;
 	(void)memcpy(f->dsn, worst->dsn, sizeof(f->dsn));
 	if (count == 1)
 		return -1;

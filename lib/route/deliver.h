@@ -1,9 +1,9 @@
 /*
  * deliver - one message on its way: plan, account, session, outcomes
  *
- * The layer that knows all others and decides nothing that they can decide:
- * what to change is rewrite.h, how to sign in is token.h, what an answer
- * means is verdict.h.
+ * The layer that knows all others.  plan.c finds out who sends, through which
+ * account and to whom; deliver.c carries it out: submission first, then
+ * Direct Send where fallback.h says so.
  */
 #ifndef ROUTE_DELIVER_H
 #define ROUTE_DELIVER_H
@@ -11,8 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mail/aliases.h"
 #include "mail/header.h"
 #include "mail/rewrite.h"
+#include "mail/rule.h"
 
 struct account;
 struct config;
@@ -22,7 +24,8 @@ struct outcome;
 enum {
 	/* What a rewritten header may have: what came, what was added, and
 	 * folding. */
-	DELIVERY_HEADER_MAX = 4 * HEADER_MAX_BYTES
+	DELIVERY_HEADER_MAX = 4 * HEADER_MAX_BYTES,
+	DELIVERY_HOPS_MAX = 50 /* Received fields: more are a loop */
 };
 
 /* A message as the caller gave it; all borrowed. */
@@ -30,13 +33,19 @@ struct delivery_input {
 	const struct mailbox *sender; /* may be null */
 	const struct mailbox_list *recipients;
 	const struct message *message;
+	const char *user; /* login name of the caller; NULL: none */
 };
 
 struct delivery {
-	const struct account *account; /* of the configuration */
+	const struct account *account;  /* of the configuration */
+	struct mailbox user;            /* who signs in, or sends */
+	struct rule_match rewrite_rule; /* of the configuration, too */
+	struct rule_match route_rule;
+	struct mailbox appointed; /* by rewrite_rule, or null */
+	struct alias_expansion expansion;
+	struct aliases *aliases;
 	struct rewrite_plan plan;
 	struct outcome *outcomes; /* one for each recipient of the plan */
-	char *relay;              /* "host[address]:port", "none" at first */
 	int64_t started_ms;       /* clock_ms() */
 };
 
@@ -49,10 +58,11 @@ void delivery_plan(const struct config *config,
     const struct delivery_input *input, struct delivery *out);
 /*
  * Send it; afterwards every outcome is set.  What fails before there is a
- * session is the outcome of every recipient.
+ * session is the outcome of every recipient.  A recipient that an earlier
+ * attempt at the very same message has reached is not sent to again.
  */
-void delivery_run(const struct config *config, const struct message *message,
-    struct delivery *d);
+void delivery_run(const struct config *config,
+    const struct delivery_input *input, struct delivery *d);
 
 /*
  * The header and the body as they go out.  The body is the message's own, or,
@@ -72,7 +82,8 @@ const struct spill *delivery_content(const struct delivery *d,
 int delivery_summary(
     const struct delivery *d, struct buf *text, struct failure *f);
 
-/* 0, or -1 with the failure of the first recipient that is refused already. */
+/* 0, or -1 with the failure of the first recipient that cannot be sent to as
+ * the plan stands. */
 int delivery_refusal(const struct delivery *d, struct failure *f);
 
 /* Release the contents; done twice is fine. */
