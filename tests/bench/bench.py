@@ -26,6 +26,8 @@ BUILD = Path(os.environ.get("SENDMAIL365_BUILD", TOP / "build"))
 RECIPIENT = "ops@contoso.example"
 SIZES = {"1 kB": (1000, 20), "35 MB": (35_000_000, 5)}  # octets, rounds
 STARTS = 200
+RULES = 200
+ALIASES = 10_000
 DELAY_MS = 20
 WARM_UP = 2
 MIB = 1 << 20
@@ -214,6 +216,43 @@ def bench_round_trips(tenant: Tenant, where: Path) -> None:
                   f"{figures.wall[-1] * 1e3:.0f} ms")
 
 
+def policies(tenant: Tenant, where: Path) -> Dict[str, List[str]]:
+    """What decides about a message to root, with little and much to read."""
+    out = {}
+    empty = where / "no-aliases"
+    empty.write_text("")
+    many = where / "aliases"
+    many.write_text("".join(
+        f"user{i}: user{i}@contoso.example\n" for i in range(ALIASES)))
+    rules = [f"user{i}@site{i}.example {{sender}}" for i in range(RULES)]
+    for name, sections in (
+            ("one alias", {"aliases": {"root": RECIPIENT, "file": empty}}),
+            (f"{RULES} rules, {ALIASES} aliases", {
+                "aliases": {"root": RECIPIENT, "file": many},
+                "rewrite": {"rule": rules}})):
+        folder = where / name.replace(" ", "-").replace(",", "")
+        folder.mkdir()
+        config = tenant.write_config(folder, sections=sections)
+        out[name] = [str(BUILD / "sendmail365"), "submit", "-C", config,
+                     "--dry-run", "root"]
+    return out
+
+
+def bench_policy(tenant: Tenant, where: Path) -> None:
+    """What rules and aliases add to a message."""
+    commands = policies(tenant, where)
+    message = where / "message"
+    write_message(message, SIZES["1 kB"][0])
+    figures = {name: Figures() for name in commands}
+    for _ in range(STARTS):
+        for name, command in commands.items():
+            measure_time(command, str(message), figures[name])
+    few, many = (one.median("wall") for one in figures.values())
+    print(f"\nplan of a message to root with {' and '.join(commands)}: "
+          f"{few * 1e3:.2f} and {many * 1e3:.2f} ms, "
+          f"{(many - few) * 1e3:.2f} ms more (median of {STARTS})")
+
+
 def bench_start() -> None:
     """What it costs to start: beside a program that does nothing."""
     commands = {"sendmail --version": [str(BUILD / "sendmail"), "--version"],
@@ -233,6 +272,7 @@ def main() -> None:
         with Tenant() as tenant:
             bench_messages(tenant, Path(name))
             bench_round_trips(tenant, Path(name))
+            bench_policy(tenant, Path(name))
     bench_start()
     if not shutil.which("msmtp"):
         print("\nmsmtp is not installed: nothing to compare with")
