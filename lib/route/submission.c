@@ -55,20 +55,20 @@ static int
 authenticate(const struct sign_in *s, struct smtp *session,
     const struct buf *secret, struct trouble *t)
 {
-	const char *mechanism = NULL;
+	const char *mechanisms = NULL;
 
 	switch (s->account->auth) {
 	case AUTH_CLIENT_SECRET:
-		mechanism = "XOAUTH2";
+		mechanisms = "XOAUTH2";
 		break;
 	case AUTH_PASSWORD:
-		mechanism = "LOGIN";
+		mechanisms = "LOGIN PLAIN";
 		break;
 	case AUTH_NONE:
 		return 0;
 	}
 	return smtp_authenticate(
-	    session, mechanism, s->user.s, buf_view(secret), t);
+	    session, mechanisms, s->user.s, buf_view(secret), t);
 }
 
 /* Connect and sign in with this secret. */

@@ -1,6 +1,7 @@
 #include "smtp/auth.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sasl/saslutil.h>
 
 #include "core/alloc.h"
+#include "core/ascii.h"
 #include "core/failure.h"
 #include "smtp/xoauth2.h"
 
@@ -20,6 +22,7 @@ struct mechanism {
 static const struct mechanism mechanisms[] = {
 	{ .name = XOAUTH2_NAME, .module = NULL },
 	{ .name = "LOGIN", .module = "liblogin" },
+	{ .name = "PLAIN", .module = "libplain" },
 };
 
 enum {
@@ -39,10 +42,10 @@ struct auth {
 };
 
 static const struct mechanism *
-find_mechanism(const char *name)
+find_mechanism(struct span name)
 {
 	for (size_t i = 0; i < N_MECHANISMS; i++)
-		if (strcmp(mechanisms[i].name, name) == 0)
+		if (span_is(name, mechanisms[i].name))
 			return &mechanisms[i];
 	return NULL;
 }
@@ -80,10 +83,10 @@ give_user(void *context, int id, const char **out, unsigned *len)
 {
 	const struct auth *a = context;
 
-	(void)id;
-	*out = a->user;
+	/* Nobody to act for: who signs in acts for himself (RFC 4616 2). */
+	*out = id == SASL_CB_AUTHNAME ? a->user : "";
 	if (len != NULL)
-		*len = (unsigned)strlen(a->user);
+		*len = (unsigned)strlen(*out);
 	return SASL_OK;
 }
 
@@ -124,6 +127,15 @@ set_callbacks(struct auth *a)
 	memcpy(a->connection, connection, sizeof(connection));
 }
 
+/* libsasl2 and its modules free what holds a password as it is. */
+static void
+wipe_and_free(void *memory)
+{
+	if (memory != NULL)
+		explicit_bzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
 /* ---- the exchange ---- */
 
 static int
@@ -151,17 +163,18 @@ copy_secret(struct auth *a, struct span secret)
 }
 
 int
-auth_new(const char *mechanism, const char *host, const char *user,
+auth_new(struct span mechanism, const char *host, const char *user,
     struct span secret, struct auth **out, struct failure *f)
 {
 	struct auth *a = xcalloc(1, sizeof(*a));
 	int r;
 
 	a->mechanism = find_mechanism(mechanism);
-	assert(a->mechanism != NULL);
+	assert(a->mechanism != NULL && !ascii_has_control(span_of(user)));
 	a->user = xstrdup(user);
 	copy_secret(a, secret);
 	set_callbacks(a);
+	sasl_set_alloc(malloc, calloc, realloc, wipe_and_free);
 	r = sasl_client_init(a->library);
 	if (r == SASL_OK)
 		r = sasl_client_add_plugin(XOAUTH2_NAME, xoauth2_plug_init);
@@ -175,6 +188,12 @@ auth_new(const char *mechanism, const char *host, const char *user,
 	}
 	*out = a;
 	return 0;
+}
+
+const char *
+auth_mechanism(const struct auth *a)
+{
+	return a->mechanism->name;
 }
 
 /* Append data in base64, through a buffer that is wiped. */
@@ -228,6 +247,9 @@ auth_step(
 	decoded = xmalloc(size);
 	r = sasl_decode64(
 	    challenge.s, (unsigned)challenge.len, decoded, size, &decoded_len);
+	/* It ends in the middle of a group. */
+	if (r == SASL_CONTINUE)
+		r = SASL_BADPROT;
 	if (r == SASL_OK)
 		r = sasl_client_step(
 		    a->conn, decoded, decoded_len, NULL, &data, &len);

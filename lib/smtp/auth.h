@@ -1,9 +1,9 @@
 /*
  * auth - the client's side of SASL (RFC 4422), through libsasl2
  *
- * XOAUTH2 is a plug-in of our own in this process; LOGIN is the packaged
- * module, and no other file is loaded, whatever lies in the module directory
- * or stands in the environment.
+ * XOAUTH2 is a plug-in of our own in this process; LOGIN and PLAIN are the
+ * packaged modules.  Only the one that is used is loaded, and no other file,
+ * whatever lies in the module directory or stands in the environment.
  */
 #ifndef SMTP_AUTH_H
 #define SMTP_AUTH_H
@@ -14,12 +14,16 @@ struct auth;
 struct failure;
 
 /*
- * Begin an exchange with the one mechanism named, "XOAUTH2" or "LOGIN".  user
- * and secret (a token or a password) are borrowed until auth_free().
- * FAILURE_CONFIG: the mechanism's module is not installed.
+ * Begin an exchange with the one mechanism named: "XOAUTH2", "LOGIN", "PLAIN".
+ * user is any text without control characters; blanks at its ends are dropped.
+ * secret is a token or a password.  FAILURE_CONFIG: the mechanism's module is
+ * not installed.
  */
-int auth_new(const char *mechanism, const char *host, const char *user,
+int auth_new(struct span mechanism, const char *host, const char *user,
     struct span secret, struct auth **out, struct failure *f);
+
+/* Its name; a constant. */
+const char *auth_mechanism(const struct auth *a);
 
 /*
  * Append the initial response in base64 to b, a secret buffer; nothing if the

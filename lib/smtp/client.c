@@ -443,14 +443,53 @@ smtp_close(struct smtp **session)
 /* ---- AUTH ---- */
 
 static bool
-offers(const struct smtp *c, const char *mechanism)
+offers(const struct smtp *c, struct span mechanism)
 {
 	struct span rest = buf_view(&c->mechanisms);
 
-	while (rest.len > 0)
-		if (span_is_nocase(span_cut_word(&rest), mechanism))
+	while (rest.len > 0) {
+		struct span word = span_cut_word(&rest);
+
+		if (word.len == mechanism.len &&
+		    ascii_equal_nocase(word.s, mechanism.s, word.len))
 			return true;
+	}
 	return false;
+}
+
+/* The first of the mechanisms that the server offers; empty: none. */
+static struct span
+choose_mechanism(const struct smtp *c, const char *mechanisms)
+{
+	struct span rest = span_of(mechanisms);
+	struct span word;
+
+	do
+		word = span_cut_word(&rest);
+	while (word.len > 0 && !offers(c, word));
+	return word;
+}
+
+static int
+refuse_mechanisms(struct smtp *c, const char *mechanisms, struct trouble *t)
+{
+	struct span rest = span_of(mechanisms);
+	struct buf wanted;
+
+	buf_init(&wanted, COMMAND_MAX);
+	(void)buf_span(&wanted, span_cut_word(&rest));
+	while (rest.len > 0) {
+		(void)buf_puts(&wanted, " or ");
+		(void)buf_span(&wanted, span_cut_word(&rest));
+	}
+	(void)failure_set(&t->failure, FAILURE_LATER,
+	    "%s does not offer AUTH %s (it offers%s): check host and port, "
+	    "and how the account signs in",
+	    c->relay, wanted.s,
+	    c->mechanisms.len > 0 ? c->mechanisms.s : " nothing");
+	(void)failure_dsn(&t->failure, "4.7.0");
+	buf_done(&wanted);
+	return verdict_host(PHASE_AUTH, t);
 }
 
 /* A line with credentials: never logged. */
@@ -509,14 +548,14 @@ exchange(struct smtp *c, struct auth *a, struct buf *response, bool has_first,
 
 /* One AUTH command, with the initial response on its line or without. */
 static int
-try_auth(struct smtp *c, struct auth *a, const char *mechanism,
-    struct buf *response, bool is_on_line, struct trouble *t)
+try_auth(struct smtp *c, struct auth *a, struct buf *response, bool is_on_line,
+    struct trouble *t)
 {
 	struct buf line;
 	int r;
 
 	buf_init_secret(&line, AUTH_LINE_MAX);
-	r = buf_printf(&line, "AUTH %s", mechanism);
+	r = buf_printf(&line, "AUTH %s", auth_mechanism(a));
 	if (r == 0 && is_on_line)
 		r = buf_printf(&line, " %s", response->s);
 	/* response is bounded by AUTH_LINE_MAX minus room for the command. */
@@ -530,8 +569,7 @@ try_auth(struct smtp *c, struct auth *a, const char *mechanism,
 }
 
 static int
-run_auth(
-    struct smtp *c, struct auth *a, const char *mechanism, struct trouble *t)
+run_auth(struct smtp *c, struct auth *a, struct trouble *t)
 {
 	struct buf response;
 	bool is_on_line;
@@ -544,41 +582,35 @@ run_auth(
 	if (r == 0) {
 		is_on_line = response.len > 0 &&
 		    (c->is_exchange ||
-			strlen(mechanism) + response.len + 8 <=
+			strlen(auth_mechanism(a)) + response.len + 8 <=
 			    AUTH_COMMAND_MAX);
-		r = try_auth(c, a, mechanism, &response, is_on_line, t);
+		r = try_auth(c, a, &response, is_on_line, t);
 		/* RFC 4954 4: the line was too long; in two steps then. */
 		if (r == -1 && is_on_line && t->code == 500 && !c->is_broken)
-			r = try_auth(c, a, mechanism, &response, false, t);
+			r = try_auth(c, a, &response, false, t);
 	}
 	buf_done(&response);
 	return r;
 }
 
 int
-smtp_authenticate(struct smtp *c, const char *mechanism, const char *user,
+smtp_authenticate(struct smtp *c, const char *mechanisms, const char *user,
     struct span secret, struct trouble *t)
 {
+	struct span mechanism = choose_mechanism(c, mechanisms);
 	struct auth *a = NULL;
 	int r;
 
 	c->phase = PHASE_AUTH;
 	/* Nobody gets a credential who has not proved who he is. */
 	assert(c->is_verified);
-	if (!offers(c, mechanism)) {
-		(void)failure_set(&t->failure, FAILURE_LATER,
-		    "%s does not offer AUTH %s (it offers%s): check host and "
-		    "port, and how the account signs in",
-		    c->relay, mechanism,
-		    c->mechanisms.len > 0 ? c->mechanisms.s : " nothing");
-		(void)failure_dsn(&t->failure, "4.7.0");
-		return verdict_host(PHASE_AUTH, t);
-	}
+	if (mechanism.len == 0)
+		return refuse_mechanisms(c, mechanisms, t);
 	t->scope = SCOPE_ACCOUNT;
 	t->code = 0;
 	r = auth_new(mechanism, c->host, user, secret, &a, &t->failure);
 	if (r == 0)
-		r = run_auth(c, a, mechanism, t);
+		r = run_auth(c, a, t);
 	auth_free(&a);
 	return r;
 }

@@ -74,10 +74,11 @@ int smtp_open(
 const char *smtp_relay(const struct smtp *c);
 
 /*
- * Sign in with one mechanism ("XOAUTH2", "LOGIN").  -1: *t; code is the
- * server's, if it was the server that refused.
+ * Sign in with the first of the mechanisms that the server offers; they are
+ * known to auth.h and separated by blanks ("LOGIN PLAIN").  user and secret as
+ * there.  -1: *t; code is the server's, if it was the server that refused.
  */
-int smtp_authenticate(struct smtp *c, const char *mechanism, const char *user,
+int smtp_authenticate(struct smtp *c, const char *mechanisms, const char *user,
     struct span secret, struct trouble *t);
 
 /*
