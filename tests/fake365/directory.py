@@ -9,8 +9,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
-SCOPE = "https://outlook.office365.com/.default"
+ALERTS = "alerts@contoso.example"
+PASSWORD = "Pa55-w0rd, of course"
 AUDIENCE = "https://outlook.office365.com"
+SCOPE = AUDIENCE + "/.default"
 _SIGNATURE = 342  # characters of an RSA-2048 signature
 
 
@@ -19,13 +21,18 @@ class Mailbox:
     """A mailbox and what it may do; limits as Exchange's defaults."""
 
     address: str
-    password: Optional[str] = None  # None: no AUTH LOGIN
+    password: Optional[str] = None  # None: signs in with tokens only
+    login: str = ""  # the user name beside the password; "": the address
     send_as: List[str] = field(default_factory=list)  # or "@domain"
     recipient_limit: int = 500  # above: 550 5.5.3
     recipients_at_once: Optional[int] = None  # above: 452 4.5.3
     connection_limit: int = 3  # above: 432 4.3.2
     send_limit: Optional[int] = None  # octets; above: 554 5.2.0
     smtp_auth_disabled: str = ""  # "Tenant" or "Mailbox": 535 5.7.139
+
+    @property
+    def login_name(self) -> str:
+        return self.login or self.address
 
     def may_send_as(self, address: str) -> bool:
         """Whether this mailbox may use an address as its sender."""
@@ -40,6 +47,7 @@ class Token:
     """An access token which was issued."""
 
     text: str
+    audience: str
     expires: float
     revoked: bool = False
 
@@ -63,12 +71,20 @@ class Directory:
     def mailbox(self, address: str) -> Optional[Mailbox]:
         return self.mailboxes.get(address.lower())
 
+    def sign_in(self, user: str, password: str) -> Optional[Mailbox]:
+        """The mailbox that a user name and a password stand for."""
+        for mailbox in self.mailboxes.values():
+            if mailbox.login_name.lower() == user.lower():
+                return mailbox if mailbox.password == password else None
+        return None
+
     def issue(
-        self, tenant_id: str, client_id: str, lifetime: int, length: int
-    ) -> Token:
+        self, audience: str, tenant_id: str, client_id: str, lifetime: int,
+        length: int,
+    ) -> Token:  # fmt: skip
         """Issue and remember an access token."""
-        text = _jwt(tenant_id, client_id, lifetime, length)
-        token = Token(text, time.time() + lifetime)
+        text = _jwt(audience, tenant_id, client_id, lifetime, length)
+        token = Token(text, audience, time.time() + lifetime)
         with self._lock:
             self._tokens[text] = token
         return token
@@ -109,12 +125,14 @@ class Directory:
             return place >= mailbox.connection_limit
 
 
-def _jwt(tenant_id: str, client_id: str, lifetime: int, length: int) -> str:
+def _jwt(
+    audience: str, tenant_id: str, client_id: str, lifetime: int, length: int
+) -> str:
     """Make what looks like an app-only token, of `length` octets."""
     now = int(time.time())
     header = {"typ": "JWT", "alg": "RS256", "kid": secrets.token_urlsafe(20)}
     claims = {
-        "aud": AUDIENCE,
+        "aud": audience,
         "iss": f"https://sts.windows.net/{tenant_id}/",
         "iat": now,
         "nbf": now,

@@ -5,13 +5,13 @@ import datetime
 import http.server
 import json
 import random
+import re
 import socket
 import urllib.parse
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
 
-from .directory import SCOPE
 from .records import TokenRequest
 from .scenario import Rule
 from .wire import Gone, Wire
@@ -19,6 +19,7 @@ from .wire import Gone, Wire
 if TYPE_CHECKING:
     from .tenant import Tenant
 
+_RESOURCE = re.compile(r"(https://[\w.-]+)/\.default")
 _ENDLESS = 1 << 28  # octets after which an endless answer gives up
 
 #: AADSTS number -> (HTTP status, error, text)
@@ -177,7 +178,7 @@ class _Requests(http.server.BaseHTTPRequestHandler):
         number, details = self._find_fault(segments[1], request)
         if number:
             return lambda: _error(number, **details)
-        return self._grant
+        return lambda: self._grant(details["scope"])
 
     def _find_fault(self, tenant_name: str, request: TokenRequest):
         """Return (AADSTS number or 0, what its text needs)."""
@@ -199,7 +200,7 @@ class _Requests(http.server.BaseHTTPRequestHandler):
             return 70003, details
         if client_id.lower() != tenant.client_id:
             return 700016, details
-        if details["scope"] != SCOPE:
+        if not _RESOURCE.fullmatch(details["scope"]):
             return 70011, details
         if not secret:
             return 7000218, details
@@ -207,11 +208,12 @@ class _Requests(http.server.BaseHTTPRequestHandler):
             return 7000222, details
         return (0 if secret == tenant.client_secret else 7000215), details
 
-    def _grant(self) -> Answer:
+    def _grant(self, scope: str) -> Answer:
+        """A token for whatever resource; that judges if it is the one."""
         tenant, settings = self.tenant, self.tenant.settings
         token = tenant.directory.issue(
-            tenant.tenant_id, tenant.client_id,
-            settings.token_lifetime, settings.token_length,
+            _RESOURCE.fullmatch(scope)[1], tenant.tenant_id,
+            tenant.client_id, settings.token_lifetime, settings.token_length,
         )  # fmt: skip
         return _json(200, {
             "token_type": "Bearer",

@@ -1,143 +1,177 @@
 """Exchange Online's two SMTP faces: the submission host and the MX.
 
-The submission host checks permission after the body, as the real one.
+Texts, their order, and what is checked at which moment follow
+transcripts of the real service: the submission host checks permission
+after the body. Where other services resemble it, see costumes.py.
 """
 
-import base64
-import binascii
+import datetime
 import email.message
-import re
 import socket
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, Tuple
 
 from .directory import Mailbox
 from .records import Message
-from .smtp import STORE, Session, authors_of, parse_header
+from .sasl import Credentials
+from .smtp import Host, Session, authors_of, parse_header
 
 if TYPE_CHECKING:
     from .tenant import Tenant
 
-_USERNAME = "334 " + base64.b64encode(b"Username:").decode()
-_PASSWORD = "334 " + base64.b64encode(b"Password:").decode()
-_XOAUTH2 = re.compile(r"user=([^\x01]*)\x01auth=Bearer ([^\x01]+)\x01\x01")
+_UNSUCCESSFUL = "535 5.7.139 Authentication unsuccessful, "
 
 
-class Submission(Session):
+class Exchange(Session):
+    """What both faces have in common."""
+
+    short_name = ""
+    domain = "outlook.office365.com"
+    forest = "namprd00.prod.outlook.com"  # of the servers behind them
+    extensions = (
+        "SIZE", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES", "STARTTLS",
+        "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8",
+    )  # fmt: skip
+    words = {
+        "banner": "220 {name} Microsoft ESMTP MAIL Service ready at {date} "
+                  "[{session}]",
+        "hello": "{name} Hello [{peer}]",
+        "bad-hello": "501 5.5.4 Invalid domain name",
+        "hello-first": "503 5.5.2 Send hello first",
+        "unknown-command": "500 5.3.3 Unrecognized command '{argument}'",
+        "starttls": "220 2.0.0 SMTP server ready",
+        "tls-twice": "503 5.5.2 Only one STARTTLS command can be issued",
+        "unknown-mechanism": "504 5.7.4 Unrecognized authentication type "
+                             "[{name}]",
+        "auth-too-long": "500 5.5.6 Authentication exchange line too long",
+        "auth-twice": "503 5.5.2 Already authenticated",
+        "auth-cancelled": "535 5.7.3 Authentication unsuccessful",
+        "auth-ok": "235 2.7.0 Authentication successful",
+        "bad-path": "501 5.5.4 Invalid arguments",
+        "bad-parameter": "501 5.5.4 Unrecognized parameter",
+        "mail-twice": "503 5.5.2 Sender already specified",
+        "bad-sender": "501 5.1.7 Invalid address",
+        "mail-ok": "250 2.1.0 Sender OK",
+        "need-mail": "503 5.5.2 Need mail command",
+        "bad-recipient": "501 5.1.3 Invalid address",
+        "rcpt-ok": "250 2.1.5 Recipient OK",
+        "need-rcpt": "503 5.5.2 Need rcpt command",
+        "bad-sequence": "503 5.5.2 Bad sequence of commands",
+        "data": "354 Start mail input; end with <CRLF>.<CRLF>",
+        "bad-bdat": "501 5.5.4 Invalid arguments",
+        "chunk": "250 2.6.0 CHUNK received OK, {argument} octets",
+        "too-large": "552 5.3.4 Message size exceeds fixed maximum message "
+                     "size",
+        "header-too-large": "552 5.3.4 Header size exceeds fixed maximum "
+                            "size",
+        "reset": "250 2.0.0 Resetting",
+        "noop": "250 2.0.0 OK",
+        "quit": "221 2.0.0 Service closing transmission channel",
+    }  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        return f"{self.short_name}.{self.domain}"
+
+    @property
+    def store(self) -> str:
+        """The mailbox server that a message ends at."""
+        return f"XX0PR00MB0001.{self.forest}"
+
+    def no(self, text: str) -> str:
+        """Add the trailer, unless there is one."""
+        if text.endswith("]"):
+            return text
+        name = f"{self.short_name}.{self.forest.upper()}"
+        now = datetime.datetime.now(datetime.timezone.utc)
+        stamp = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now:%f}"[:3] + "Z"
+        return f"{text} [{name} {stamp} {self.session_id}]"
+
+    def refuse_message(self, raw: bytes) -> str:
+        return super().refuse_message(raw) or self.refuse_author(
+            parse_header(raw)
+        )
+
+    def refuse_author(self, header: email.message.Message) -> str:
+        """Why the From field is refused; "" if it is not."""
+        authors = authors_of(header)
+        if not authors or not all("@" in author for author in authors):
+            return self.no(
+                "550 5.7.512 Access denied, message must be RFC 5322 section "
+                "3.6.2 compliant and include a valid From address "
+                f"[Hostname={self.store}]"
+            )
+        if len(authors) > 1 and not header["Sender"]:
+            return self.no(
+                "550 5.1.20 Multiple From addresses are not allowed without "
+                f"Sender address [Hostname={self.store}]"
+            )
+        return ""
+
+
+class Submission(Exchange, Host):
     """smtp.office365.com:587."""
 
-    service = "submission"
     short_name = "XX0P000CA0001"
-    domain = "outlook.office365.com"
+    offered = ("LOGIN", "XOAUTH2")
+    #: What a token must be for; the first is what the client asks for.
+    audiences: Tuple[str, ...] = (
+        "https://outlook.office365.com", "https://outlook.office.com",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, tenant: "Tenant"):
         super().__init__(sock, tenant)
         self.auth_error = ""
 
-    def mechanisms(self) -> List[str]:
-        dropped = self.tenant.scenario.drop_capability
-        return [name for name in ("LOGIN", "XOAUTH2") if name not in dropped]
+    def sign_in(self, credentials: Credentials) -> str:
+        if credentials.mechanism == "XOAUTH2":
+            return self.check_token(credentials)
+        return self.check_password(credentials)
 
-    def authentication(self) -> str:
-        mechanisms = self.mechanisms()
-        return " ".join(["AUTH", *mechanisms]) if mechanisms else ""
-
-    def do_auth(self, argument: str) -> None:
-        mechanism, _, initial = argument.partition(" ")
-        problem = self.auth_problem(mechanism.upper(), argument)
-        if problem:
-            self.step("auth", lambda: problem)
-        elif mechanism.upper() == "XOAUTH2":
-            self.auth_xoauth2(initial)
-        else:
-            self.auth_login(initial)
-
-    def auth_problem(self, mechanism: str, argument: str) -> str:
-        """Why AUTH cannot begin; "" if it can."""
-        limit = self.tenant.settings.auth_line_limit
-        if limit and len("AUTH \r\n") + len(argument) > limit:
-            return self.no("500 5.5.6 Authentication exchange line too long")
-        if self.tls and not self.hello:
-            return self.no("503 5.5.2 Send hello first")
-        if not self.tls or mechanism not in self.mechanisms():
-            return self.unknown_mechanism()
-        if self.mailbox:
-            return self.no("503 5.5.2 Already authenticated")
-        return ""
-
-    def auth_xoauth2(self, initial: str) -> None:
-        if initial:
-            self.step("auth", lambda: self.check_token(initial))
-        elif self.step("auth", lambda: "334 ").startswith("334"):
-            answer = self.continuation()
-            self.step("auth-continue", lambda: self.check_token(answer))
-
-    def auth_login(self, initial: str) -> None:
-        user = initial
-        if not user:
-            if not self.step("auth", lambda: _USERNAME).startswith("334"):
-                return
-            user = self.continuation()
-        phase = "auth" if initial else "auth-continue"
-        if self.step(phase, lambda: _PASSWORD).startswith("334"):
-            password = self.continuation()
-            self.step("auth-continue", lambda: self.check_password(
-                user, password
-            ))
-
-    def continuation(self) -> str:
-        """Read the client's answer to a 334."""
-        text = self.wire.line().decode("ascii", "surrogateescape")
-        self.hear("auth-continue", text.rstrip("\r\n"))
-        return text.rstrip("\r\n")
-
-    def check_token(self, encoded: str) -> str:
-        """Judge an XOAUTH2 response."""
-        match = _XOAUTH2.fullmatch(_decode(encoded))
-        hve = self.tenant.settings.high_volume
-        if not match and hve:
-            return self.late_no("501 5.5.124 Invalid XOAUTH2 auth data")
-        mailbox = match and self.tenant.directory.mailbox(match[1])
-        token = match and self.tenant.directory.token(match[2])
-        if not mailbox or not token or token.remaining <= 0:
+    def check_token(self, credentials: Credentials) -> str:
+        """Judge an XOAUTH2 response: every fault gets the same answer."""
+        mailbox = self.tenant.directory.mailbox(credentials.user)
+        token = self.tenant.directory.token(credentials.secret)
+        if (
+            not mailbox
+            or not token
+            or token.remaining <= 0
+            or token.audience not in self.audiences
+        ):
             return self.fail_auth("535 5.7.3 Authentication unsuccessful")
-        if hve and token.remaining < 600:
-            return self.late_no(
-                "501 5.5.127 Invalid XOAUTH2 auth data - "
-                "Token will expire soon error"
-            )
-        return self.admit(mailbox, "XOAUTH2")
+        return self.admit(mailbox, credentials)
 
-    def check_password(self, user: str, password: str) -> str:
-        """Judge the two answers of AUTH LOGIN."""
-        unsuccessful = "535 5.7.139 Authentication unsuccessful, "
-        if "*" in (user, password):
-            return self.fail_auth("535 5.7.3 Authentication unsuccessful")
+    def check_password(self, credentials: Credentials) -> str:
+        """Judge user and password."""
         if not self.tenant.settings.basic_authentication:
-            return self.fail_auth(
-                unsuccessful + "basic authentication is disabled."
-            )
-        mailbox = self.tenant.directory.mailbox(_decode(user))
-        known = mailbox and mailbox.password is not None
-        if not known or _decode(password) != mailbox.password:
-            return self.fail_auth(
-                unsuccessful + "the user credentials were incorrect."
-            )
-        return self.admit(mailbox, "LOGIN")
+            return self.refuse_basic()
+        mailbox = self.tenant.directory.sign_in(
+            credentials.user, credentials.secret
+        )
+        if not mailbox:
+            return self.refuse_password()
+        return self.admit(mailbox, credentials)
 
-    def admit(self, mailbox: Mailbox, mechanism: str) -> str:
+    def refuse_basic(self) -> str:
+        """What is said where no password can succeed."""
+        return self.fail_auth(
+            _UNSUCCESSFUL + "basic authentication is disabled."
+        )
+
+    def refuse_password(self) -> str:
+        """What is said to a wrong password."""
+        return self.fail_auth(
+            _UNSUCCESSFUL + "the user credentials were incorrect."
+        )
+
+    def admit(self, mailbox: Mailbox, credentials: Credentials) -> str:
         """Let a mailbox in, unless SMTP AUTH is switched off for it."""
         if mailbox.smtp_auth_disabled:
             return self.fail_auth(
-                "535 5.7.139 Authentication unsuccessful, "
-                "SmtpClientAuthentication is disabled for the "
-                f"{mailbox.smtp_auth_disabled}. Visit "
+                _UNSUCCESSFUL + "SmtpClientAuthentication is disabled for "
+                f"the {mailbox.smtp_auth_disabled}. Visit "
                 "https://aka.ms/smtp_auth_disabled for more information."
             )
-        self.mailbox = mailbox
-        self.mechanism = mechanism
-        self.wire.record.user = mailbox.address
-        self.tenant.directory.enter(mailbox, self)
-        return "235 2.7.0 Authentication successful"
+        return super().admit(mailbox, credentials)
 
     def fail_auth(self, text: str) -> str:
         self.auth_error = self.late_no(text)
@@ -166,41 +200,45 @@ class Submission(Session):
             return (
                 "432 4.3.2 Concurrent connections limit exceeded. Visit "
                 "https://aka.ms/concurrent_sending for more information. "
-                f"[Hostname={STORE}]"
+                f"[Hostname={self.store}]"
             )
         limit = self.mailbox.send_limit
         if limit is not None and len(raw) > limit:
             return (
                 "554 5.2.0 STOREDRV.Submission.Exception:"
                 "MessageSubmissionExceededException.MapiExceptionMax"
-                f"SubmissionExceeded; [Hostname={STORE}]"
+                f"SubmissionExceeded; [Hostname={self.store}]"
             )
         return super().refuse_message(raw)
 
     def refuse_author(self, header: email.message.Message) -> str:
         refusal = super().refuse_author(header)
         if refusal or not self.transaction.sender:
-            return refusal or (
-                f"550 5.7.512 Access denied, null sender [Hostname={STORE}]"
+            return refusal or self.no(
+                "550 5.7.512 Access denied, null sender "
+                f"[Hostname={self.store}]"
             )
         for sender in [self.transaction.sender, *authors_of(header)]:
             if not self.mailbox.may_send_as(sender):
-                return (
-                    f"554 5.2.252 SendAsDenied; {self.mailbox.address} not "
-                    f"allowed to send as {sender}; STOREDRV.Submission."
-                    "Exception:SendAsDeniedException.MapiExceptionSendAs"
-                    "Denied; Failed to process message due to a permanent "
-                    "exception with message Cannot submit message. "
-                    f"[Hostname={STORE}]"
-                )
+                return self.refuse_sender(sender)
         return ""
+
+    def refuse_sender(self, sender: str) -> str:
+        """What an account hears whose sender this is not."""
+        return self.no(
+            f"554 5.2.252 SendAsDenied; {self.mailbox.address} not allowed "
+            f"to send as {sender}; STOREDRV.Submission.Exception:"
+            "SendAsDeniedException.MapiExceptionSendAsDenied; Failed to "
+            "process message due to a permanent exception with message "
+            f"Cannot submit message. [Hostname={self.store}]"
+        )
 
     def acceptance(self, message: Message) -> str:
         local = f"XX0PR00MB0001{self.tenant.next_number():012X}"
-        return f"250 2.0.0 OK <{local}@{STORE}> [Hostname={STORE}]"
+        return f"250 2.0.0 OK <{local}@{self.store}> [Hostname={self.store}]"
 
 
-class Mx(Session):
+class Mx(Exchange):
     """The tenant's MX, port 25: Direct Send."""
 
     service = "mx"
@@ -227,16 +265,7 @@ class Mx(Session):
         return (
             f"250 2.6.0 {message_id} [InternalId="
             f"{10286446712210 + self.tenant.next_number()}, "
-            f"Hostname={STORE}] {size} bytes in 0.222, "
+            f"Hostname={self.store}] {size} bytes in 0.222, "
             f"{size / 1024 / 0.222:.3f} KB/sec "
             "Queued mail for delivery -> 250 2.1.5"
         )
-
-
-def _decode(encoded: str) -> str:
-    """Decode base64 strictly; "" if it is none."""
-    try:
-        octets = base64.b64decode(encoded.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        return ""
-    return octets.decode("utf-8", "surrogateescape")

@@ -24,7 +24,7 @@ class Connection:
     resumed: bool = False  # TLS session resumption
     error: str = ""  # what ended it, if not an orderly close
     injected: bytes = b""  # octets sent in the clear after STARTTLS
-    user: str = ""  # authenticated mailbox
+    user: str = ""  # the name that signed in
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Message:
     via: str  # "DATA" or "BDAT"
     chunks: List[int]  # sizes of the BDAT chunks
     user: str
-    mechanism: str  # "XOAUTH2", "LOGIN" or ""
+    mechanism: str  # "XOAUTH2", "LOGIN", "PLAIN" or ""
     tls: bool
     hello: str  # argument of EHLO
     reply: str = ""  # the final 250

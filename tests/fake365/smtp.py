@@ -1,8 +1,7 @@
-"""What Exchange Online's two SMTP faces have in common.
+"""The dialogue that all SMTP servers have in common.
 
-Texts, their order, and what is checked at which moment follow
-transcripts of the real service; exchange.py has what is particular to
-the submission host and to the MX.
+What a server says (`words`) and whom it refuses is left to exchange.py,
+costumes.py and relay.py.
 """
 
 import datetime
@@ -13,22 +12,23 @@ import re
 import socket
 from dataclasses import dataclass, field
 from typing import (
-    TYPE_CHECKING, Callable, Dict, List, NoReturn, Optional, Tuple,
+    TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Optional, Tuple,
 )  # fmt: skip
 
 from . import faults
-from .directory import Mailbox
+from .directory import PASSWORD, Mailbox
 from .records import Message, split_message
+from .sasl import MECHANISMS, Credentials
 from .wire import Gone, Wire
 
 if TYPE_CHECKING:
     from .tenant import Tenant
 
-STORE = "XX0PR00MB0001.namprd00.prod.outlook.com"
 _HELLO_NAME = re.compile(r"\[[^\]\s]+\]|[\w-]+(\.[\w-]+)*")
 _PATH = re.compile(
     r'(FROM|TO):\s*(?:<((?:"(?:[^"\\]|\\.)*"|[^">])*)>|([^<\s]+))(.*)', re.I
 )
+_VERBS = {"FROM": "MAIL", "TO": "RCPT"}
 _PARAMETERS = {
     "FROM": {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"},
     "TO": {"NOTIFY", "ORCPT"},
@@ -47,11 +47,16 @@ class Transaction:
 
 
 class Session:
-    """One SMTP connection; the base of both faces."""
+    """One SMTP connection; the base of all servers."""
 
     service = ""
-    short_name = ""
-    domain = ""
+    name = ""  # what the server calls itself
+    #: The EHLO lines in their order; under TLS AUTH takes the place of
+    #: STARTTLS.
+    extensions: Tuple[str, ...] = ()
+    #: What it says. Those that begin with a digit are replies; {name},
+    #: {peer}, {date}, {session} and {argument} are filled in.
+    words: Dict[str, str] = {}
 
     def __init__(self, sock: socket.socket, tenant: "Tenant"):
         self.tenant = tenant
@@ -113,11 +118,14 @@ class Session:
         self.hear(self.phase_of(verb), text.rstrip("\r\n"))
         if not line.endswith(b"\r\n") or self.lacks(verb):
             handler = None
-        if handler:
+        refusal = handler and self.refuse_command(verb.upper())
+        if refusal:
+            self.step(self.phase_of(verb), lambda: refusal)
+        elif handler:
             handler(argument.strip())
         else:
-            self.step("other", lambda: self.no(
-                f"500 5.3.3 Unrecognized command '{verb[:40]}'"
+            self.step("other", lambda: self.word(
+                "unknown-command", argument=verb[:40]
             ))
 
     def phase_of(self, verb: str) -> str:
@@ -127,11 +135,19 @@ class Session:
         return phase if verb.upper() in self._commands else "other"
 
     def lacks(self, verb: str) -> bool:
-        """Whether a command belongs to a capability not offered now."""
+        """Whether a command belongs to a capability not offered."""
         needed = {"BDAT": "CHUNKING", "STARTTLS": "STARTTLS"}
-        return (
-            needed.get(verb.upper()) in self.tenant.scenario.drop_capability
-        )
+        keyword = needed.get(verb.upper())
+        return keyword is not None and not self.offers(keyword)
+
+    def offers(self, keyword: str) -> bool:
+        """Whether EHLO, before TLS or under it, names a capability."""
+        dropped = self.tenant.scenario.drop_capability
+        return keyword in self.extensions and keyword not in dropped
+
+    def refuse_command(self, verb: str) -> str:
+        """Why a command is refused before it is looked at; "": it is not."""
+        return ""
 
     # Saying and hearing
 
@@ -175,15 +191,22 @@ class Session:
         if octets:
             self.wire.exactly(octets)
 
-    def no(self, text: str) -> str:
-        """Add the trailer of a negative reply."""
-        name = f"{self.short_name}.NAMPRD00.PROD.OUTLOOK.COM"
+    def word(self, key: str, **more: Any) -> str:
+        """One of `words`, complete."""
         now = datetime.datetime.now(datetime.timezone.utc)
-        stamp = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now:%f}"[:3] + "Z"
-        return f"{text} [{name} {stamp} {self.session_id}]"
+        text = self.words[key].format(
+            name=self.name, peer=self.wire.record.peer,
+            date=email.utils.format_datetime(now), session=self.session_id,
+            **more,
+        )  # fmt: skip
+        return self.no(text) if text[0] in "45" else text
+
+    def no(self, text: str) -> str:
+        """Complete a negative reply."""
+        return text
 
     def late_no(self, text: str) -> str:
-        """A negative reply that Exchange delays."""
+        """A negative reply that is delayed."""
         self.tenant.pause(self.tenant.settings.tarpit)
         return self.no(text)
 
@@ -191,18 +214,10 @@ class Session:
     def session_id(self) -> str:
         return f"08DE{self.wire.record.number:012X}"
 
-    @property
-    def name(self) -> str:
-        return f"{self.short_name}.{self.domain}"
-
     # Greeting and TLS
 
     def banner(self) -> str:
-        now = datetime.datetime.now(datetime.timezone.utc)
-        return (
-            f"220 {self.name} Microsoft ESMTP MAIL Service ready at "
-            f"{email.utils.format_datetime(now)} [{self.session_id}]"
-        )
+        return self.word("banner")
 
     def do_hello(self, argument: str) -> None:
         self.step("ehlo2" if self.tls else "ehlo", lambda: self.greet(
@@ -216,39 +231,40 @@ class Session:
 
     def greet(self, argument: str, capabilities: List[str]) -> str:
         if not _HELLO_NAME.fullmatch(argument):
-            return self.late_no("501 5.5.4 Invalid domain name")
+            return self.late_no(self.words["bad-hello"])
         self.hello = argument
         self.transaction = None
-        lines = [f"{self.name} Hello [{self.wire.record.peer}]"]
-        lines += capabilities
+        lines = [self.word("hello"), *capabilities]
         return "\n".join(
             ["250-" + line for line in lines[:-1]] + ["250 " + lines[-1]]
         )
 
     def capabilities(self) -> List[str]:
-        """The EHLO lines, in Exchange's order."""
-        dropped = self.tenant.scenario.drop_capability
-        lines = [f"SIZE {self.tenant.settings.size_limit}"]
-        lines += ["PIPELINING", "DSN", "ENHANCEDSTATUSCODES"]
-        lines += [self.authentication()] if self.tls else ["STARTTLS"]
-        lines += ["8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8"]
+        """The EHLO lines of now."""
+        lines = {"SIZE": f"SIZE {self.tenant.settings.size_limit}"}
+        if self.tls:
+            lines["STARTTLS"] = self.authentication()
+        offered = filter(self.offers, self.extensions)
         return [
-            line for line in lines if line and line.split()[0] not in dropped
+            line for line in (lines.get(one, one) for one in offered) if line
         ]
 
     def authentication(self) -> str:
         """The AUTH line of the EHLO reply, if any."""
-        return ""
+        mechanisms = self.mechanisms()
+        return " ".join(["AUTH", *mechanisms]) if mechanisms else ""
+
+    def mechanisms(self) -> List[str]:
+        """What AUTH offers."""
+        return []
 
     def do_starttls(self, _: str) -> None:
         if self.tls or not self.hello:
-            self.step("starttls", lambda: self.no(
-                "503 5.5.2 Send hello first" if not self.hello
-                else "503 5.5.2 Only one STARTTLS command can be issued"
-            ))
+            key = "tls-twice" if self.hello else "hello-first"
+            self.step("starttls", lambda: self.word(key))
             return
         self.wire.record.injected = self.wire.discard_buffer()
-        reply = self.step("starttls", lambda: "220 2.0.0 SMTP server ready")
+        reply = self.step("starttls", lambda: self.word("starttls"))
         if not reply.startswith("220"):
             return
         self.step("tls")
@@ -257,13 +273,60 @@ class Session:
         self.hello = ""
         self.transaction = None
 
-    def do_auth(self, _: str) -> None:
-        self.step("auth", self.unknown_mechanism)
+    # AUTH
 
-    def unknown_mechanism(self) -> str:
-        return (
-            f"504 5.7.4 Unrecognized authentication type [{self.name}]"
-        )
+    def do_auth(self, argument: str) -> None:
+        name, _, initial = argument.partition(" ")
+        problem = self.auth_problem(name.upper(), argument)
+        if problem:
+            self.step("auth", lambda: problem)
+            return
+        phase, answer = "auth", None
+        exchange = MECHANISMS[name.upper()](initial)
+        while True:
+            try:
+                challenge = exchange.send(answer)
+            except StopIteration as end:
+                credentials = end.value
+                break
+            reply = self.step(phase, lambda: f"334 {challenge}")
+            if not reply.startswith("334"):
+                return
+            phase, answer = "auth-continue", self.continuation()
+            if answer == "*":
+                self.step(phase, lambda: self.word("auth-cancelled"))
+                return
+        self.step(phase, lambda: self.sign_in(credentials))
+
+    def auth_problem(self, mechanism: str, argument: str) -> str:
+        """Why AUTH cannot begin; "" if it can."""
+        limit = self.tenant.settings.auth_line_limit
+        if limit and len("AUTH \r\n") + len(argument) > limit:
+            return self.word("auth-too-long")
+        if self.tls and not self.hello:
+            return self.word("hello-first")
+        offered = self.tls and mechanism in self.mechanisms()
+        if not offered or mechanism not in MECHANISMS:
+            return self.word("unknown-mechanism")
+        return self.word("auth-twice") if self.mailbox else ""
+
+    def continuation(self) -> str:
+        """Read the client's answer to a 334."""
+        text = self.wire.line().decode("ascii", "surrogateescape")
+        self.hear("auth-continue", text.rstrip("\r\n"))
+        return text.rstrip("\r\n")
+
+    def sign_in(self, credentials: Credentials) -> str:
+        """Judge credentials, and `admit` or refuse their owner."""
+        raise NotImplementedError
+
+    def admit(self, mailbox: Mailbox, credentials: Credentials) -> str:
+        """Let somebody in."""
+        self.mailbox = mailbox
+        self.mechanism = credentials.mechanism
+        self.wire.record.user = credentials.user
+        self.tenant.directory.enter(mailbox, self)
+        return self.word("auth-ok")
 
     # Envelope
 
@@ -273,24 +336,26 @@ class Session:
     def begin(self, argument: str) -> str:
         """Obey MAIL."""
         if not self.hello:
-            return self.no("503 5.5.2 Send hello first")
+            return self.word("hello-first")
         refusal = self.refuse_client()
         if refusal:
             return refusal
         if self.transaction:
-            return self.no("503 5.5.2 Sender already specified")
+            return self.word("mail-twice")
         try:
             sender, parameters = _parse_path("FROM", argument)
-        except ValueError as error:
-            return self.no(f"501 5.5.4 {error}")
+        except _BadPath as error:
+            return self.word(error.key, argument=error.argument)
+        if parameters.get("BODY") == "BINARYMIME" and not self.offers(
+            "BINARYMIME"
+        ):
+            return self.word("bad-parameter", argument="BODY=BINARYMIME")
         if sender and "@" not in sender:
-            return self.no("501 5.1.7 Invalid address")
+            return self.word("bad-sender", argument=sender)
         if _number(parameters.get("SIZE")) > self.tenant.settings.size_limit:
-            return self.no(
-                "552 5.3.4 Message size exceeds fixed maximum message size"
-            )
+            return self.word("too-large")
         self.transaction = Transaction(sender, parameters)
-        return "250 2.1.0 Sender OK"
+        return self.word("mail-ok")
 
     def refuse_client(self) -> str:
         """Why this client may not say MAIL; "" if it may."""
@@ -302,17 +367,17 @@ class Session:
     def add_recipient(self, argument: str) -> str:
         """Obey RCPT."""
         if not self.transaction:
-            return self.no("503 5.5.2 Need mail command")
+            return self.word("need-mail")
         try:
             recipient, parameters = _parse_path("TO", argument)
-        except ValueError as error:
-            return self.no(f"501 5.5.4 {error}")
+        except _BadPath as error:
+            return self.word(error.key, argument=error.argument)
         if "@" not in recipient:
-            return self.no("501 5.1.3 Invalid address")
+            return self.word("bad-recipient", argument=recipient)
         reply = (
             self.tenant.scenario.reply_for(recipient)
             or self.refuse_recipient(recipient)
-            or "250 2.1.5 Recipient OK"
+            or self.word("rcpt-ok")
         )
         if reply.startswith("2"):
             self.transaction.recipients.append(recipient)
@@ -321,23 +386,21 @@ class Session:
 
     def refuse_recipient(self, recipient: str) -> str:
         """Why a recipient is not accepted; "" if it is."""
-        raise NotImplementedError
+        return ""
 
     def do_rset(self, _: str) -> None:
         self.step("rset", self.reset)
 
     def reset(self) -> str:
         self.transaction = None
-        return "250 2.0.0 Resetting"
+        return self.word("reset")
 
     def do_noop(self, _: str) -> None:
-        self.step("noop", lambda: "250 2.0.0 OK")
+        self.step("noop", lambda: self.word("noop"))
 
     def do_quit(self, _: str) -> None:
         self.forget()
-        self.step(
-            "quit", lambda: "221 2.0.0 Service closing transmission channel"
-        )
+        self.step("quit", lambda: self.word("quit"))
         self.leave()
 
     # Message
@@ -357,18 +420,18 @@ class Session:
 
     def start_data(self) -> str:
         if not self.transaction:
-            return self.no("503 5.5.2 Need mail command")
+            return self.word("need-mail")
         if not self.transaction.recipients:
-            return self.no("503 5.5.2 Need rcpt command")
+            return self.word("need-rcpt")
         binary = self.transaction.parameters.get("BODY") == "BINARYMIME"
         if self.transaction.chunks or binary:
-            return self.no("503 5.5.2 Bad sequence of commands")
-        return "354 Start mail input; end with <CRLF>.<CRLF>"
+            return self.word("bad-sequence")
+        return self.word("data")
 
     def do_bdat(self, argument: str) -> None:
         match = re.fullmatch(r"(\d{1,10})( +LAST)?", argument, re.I)
         if not match:
-            self.step("bdat", lambda: self.no("501 5.5.4 Invalid arguments"))
+            self.step("bdat", lambda: self.word("bad-bdat"))
             return
         size, last = int(match[1]), bool(match[2])
         self.step("body")
@@ -383,15 +446,12 @@ class Session:
             self.step("final", lambda: self.finish("BDAT"))
             self.transaction = None
             return
-        reply = self.step(
-            "bdat", lambda: f"250 2.6.0 CHUNK received OK, {size} octets"
-        )
+        reply = self.step("bdat", lambda: self.word("chunk", argument=size))
         if not reply.startswith("2"):
             self.transaction = None
 
     def refuse_chunk(self) -> str:
-        need = "rcpt" if self.transaction else "mail"
-        return self.no(f"503 5.5.2 Need {need} command")
+        return self.word("need-rcpt" if self.transaction else "need-mail")
 
     def finish(self, via: str) -> str:
         """Accept or refuse the message that is complete now."""
@@ -410,7 +470,7 @@ class Session:
             raw=raw,
             via=via,
             chunks=[len(chunk) for chunk in envelope.chunks],
-            user=self.mailbox.address if self.mailbox else "",
+            user=self.wire.record.user,
             mechanism=self.mechanism,
             tls=self.tls,
             hello=self.hello,
@@ -422,29 +482,9 @@ class Session:
     def refuse_message(self, raw: bytes) -> str:
         """Why a complete message is refused; "" if it is not."""
         if len(raw) > self.tenant.settings.size_limit:
-            return self.no(
-                "552 5.3.4 Message size exceeds fixed maximum message size"
-            )
+            return self.word("too-large")
         if len(split_message(raw)[0]) > self.tenant.settings.header_limit:
-            return self.no(
-                "552 5.3.4 Header size exceeds fixed maximum size"
-            )
-        return self.refuse_author(parse_header(raw))
-
-    def refuse_author(self, header: email.message.Message) -> str:
-        """Why the From field is refused; "" if it is not."""
-        authors = authors_of(header)
-        if not authors or not all("@" in author for author in authors):
-            return (
-                "550 5.7.512 Access denied, message must be RFC 5322 section "
-                "3.6.2 compliant and include a valid From address "
-                f"[Hostname={STORE}]"
-            )
-        if len(authors) > 1 and not header["Sender"]:
-            return (
-                "550 5.1.20 Multiple From addresses are not allowed without "
-                f"Sender address [Hostname={STORE}]"
-            )
+            return self.word("header-too-large")
         return ""
 
     def acceptance(self, message: Message) -> str:
@@ -452,16 +492,43 @@ class Session:
         raise NotImplementedError
 
 
+class Host(Session):
+    """A server that a client can be configured for, and can sign in to."""
+
+    service = "submission"
+    #: What AUTH offers, unless Settings.mechanisms says otherwise.
+    offered: Tuple[str, ...] = ()
+    cloud = ""  # [account] cloud in the client's configuration
+
+    @staticmethod
+    def default_mailbox(_: "Tenant") -> Dict[str, Any]:
+        """Options of the one account of a tenant that is given none."""
+        return {"password": PASSWORD}
+
+    def mechanisms(self) -> List[str]:
+        dropped = self.tenant.scenario.drop_capability
+        return [one for one in self.tenant.mechanisms if one not in dropped]
+
+
+class _BadPath(Exception):
+    """MAIL or RCPT cannot be understood; `key` is one of Session.words."""
+
+    def __init__(self, key: str, argument: str):
+        super().__init__(key)
+        self.key = key
+        self.argument = argument
+
+
 def _parse_path(verb: str, argument: str) -> Tuple[str, Dict[str, str]]:
-    """Parse `FROM:<a@b> KEY=VALUE`; ValueError holds Exchange's text."""
+    """Parse `FROM:<a@b> KEY=VALUE`."""
     match = _PATH.fullmatch(argument)
     if not match or match[1].upper() != verb:
-        raise ValueError("Invalid arguments")
+        raise _BadPath("bad-path", f"{_VERBS[verb]} {verb}")
     parameters = {}
     for word in match[4].split():
         key, _, value = word.partition("=")
         if key.upper() not in _PARAMETERS[verb]:
-            raise ValueError("Unrecognized parameter")
+            raise _BadPath("bad-parameter", word)
         parameters[key.upper()] = value
     address = match[3] if match[2] is None else match[2]
     return address, parameters

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 from .certs import Certificates
-from .directory import Directory
+from .costumes import COSTUMES
+from .directory import ALERTS, Directory
 from .entra import TokenConnection
-from .exchange import Mx, Submission
+from .exchange import Mx
 from .listener import Listener
 from .records import Connection, Journal, Line, Message, TokenRequest
 from .scenario import Scenario
 from .wire import context_for
-
-ALERTS = "alerts@contoso.example"
-PASSWORD = "Pa55-w0rd, of course"
 
 
 @dataclass
@@ -35,8 +33,8 @@ class Settings:
     size_limit: int = 157286400  # announced as SIZE
     header_limit: int = 262144
     auth_line_limit: Optional[int] = None  # octets of the AUTH command
-    basic_authentication: bool = True  # whether AUTH LOGIN can succeed
-    high_volume: bool = False  # 501 5.5.124 and 5.5.127 as HVE
+    mechanisms: Optional[List[str]] = None  # of AUTH; None: as it comes
+    basic_authentication: bool = True  # whether a password can succeed
     reject_direct_send: bool = False  # 550 5.7.68 at the MX
     token_lifetime: int = 3599  # expires_in
     token_length: int = 1600  # octets
@@ -45,6 +43,7 @@ class Settings:
 class Tenant:
     """A Microsoft 365 tenant on 127.0.0.1; use it as a context manager.
 
+    `costume`, one of COSTUMES, is what its submission host looks like.
     `mailboxes` maps addresses to the options of directory.Mailbox; further
     keywords are those of Settings.
     """
@@ -53,6 +52,7 @@ class Tenant:
         self,
         directory: Optional[str] = None,
         *,
+        costume: str = "exchange",
         mailboxes: Optional[Dict[str, dict]] = None,
         scenario: Optional[Scenario] = None,
         domain: str = "contoso.example",
@@ -63,6 +63,7 @@ class Tenant:
         names: Iterable[str] = (),
         **settings: Any,
     ):
+        self.face = COSTUMES[costume]
         self.settings = Settings(**settings)
         self.scenario = scenario or Scenario()
         self.domain = domain
@@ -71,7 +72,7 @@ class Tenant:
         self.client_secret = client_secret
         self.expired_secret = expired_secret
         if mailboxes is None:
-            mailboxes = {ALERTS: {"password": PASSWORD}}
+            mailboxes = {ALERTS: self.face.default_mailbox(self)}
         self.directory = Directory(mailboxes)
         self.journal = Journal()
         self._temporary = None
@@ -86,7 +87,7 @@ class Tenant:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
-        self._submission = Listener("smtp", lambda s: Submission(s, self))
+        self._submission = Listener("smtp", lambda s: self.face(s, self))
         self._mx = Listener("mx", lambda s: Mx(s, self))
         self._entra = Listener("entra", lambda s: TokenConnection(s, self))
         self.smtp_port = self._submission.port
@@ -162,6 +163,12 @@ class Tenant:
 
     # What the servers ask for
 
+    @property
+    def mechanisms(self) -> List[str]:
+        """The mechanisms that the submission host offers."""
+        wanted = self.settings.mechanisms
+        return list(self.face.offered) if wanted is None else wanted
+
     def pause(self, seconds: float) -> None:
         """Sleep, but not beyond the end of the tenant."""
         self._stopping.wait(seconds)
@@ -191,8 +198,9 @@ class Tenant:
     ) -> str:
         """The text of a sendmail365.conf for this tenant.
 
-        `account` adds or replaces keys of [account], `sections` whole
-        sections or keys in them. None removes a key; a list repeats it.
+        `login`: with a password, where a token would do. `account` adds or
+        replaces keys of [account], `sections` whole sections or keys in
+        them (`login`, too). None removes a key; a list repeats it.
         """
         wanted = {"account": {**self._account(login), **account}}
         for name, keys in (sections or {}).items():
@@ -214,25 +222,34 @@ class Tenant:
         service = {"state_directory": where / "state"}
         sections["service"] = {**service, **sections.get("service", {})}
         secret, name = self.client_secret, "client-secret"
-        if login:
-            user = overrides.get("user", self._account(True)["user"])
+        if self._wants_password(login):
+            user = overrides.get("user", self._account(login)["user"])
             secret, name = self.directory.mailbox(user).password, "password"
         _write_private(where / name, secret + "\n")
         path = where / "sendmail365.conf"
         _write_private(path, self.config(login, sections, **overrides))
         return str(path)
 
+    def _wants_password(self, login: bool) -> bool:
+        return login or "XOAUTH2" not in self.face.offered
+
     def _account(self, login: bool) -> Dict[str, Any]:
+        mailbox = next(iter(self.directory.mailboxes.values()))
         common = {
-            "user": next(iter(self.directory.mailboxes.values())).address,
+            "user": mailbox.address,
             "host": "localhost",
             "port": self.smtp_port,
             "ca_file": self.ca_file,
         }
-        if login:
-            return {**common, "password_file": "password"}
+        if not self.mechanisms:
+            return {**common, "auth": "none"}
+        if self._wants_password(login):
+            name = {"login": mailbox.login} if mailbox.login else {}
+            return {**common, **name, "password_file": "password"}
+        cloud = {"cloud": self.face.cloud} if self.face.cloud else {}
         return {
             **common,
+            **cloud,
             "tenant": self.domain,
             "client_id": self.client_id,
             "client_secret_file": "client-secret",

@@ -266,16 +266,6 @@ def test_tarpit():
         assert time.monotonic() - began >= 0.05
 
 
-def test_high_volume_email():
-    with Tenant(high_volume=True, token_lifetime=300) as tenant:
-        token = fetch_token(tenant)[1]["access_token"]
-        with connect(tenant) as client:
-            _, text = client.docmd("AUTH", "XOAUTH2 eA==")
-            assert text.startswith(b"5.5.124 ")
-            _, text = client.docmd("AUTH", "XOAUTH2 " + xoauth2(token))
-            assert text.startswith(b"5.5.127 ")
-
-
 def test_limit_of_the_auth_line():
     with Tenant(auth_line_limit=512, token_length=6000) as tenant:
         token = fetch_token(tenant)[1]["access_token"]
