@@ -73,6 +73,8 @@ MASTER_CF = """\
 127.0.0.1:{port} inet n - n - - smtpd
 127.0.0.1:{data_port} inet n - n - - smtpd
     -o smtpd_discard_ehlo_keywords=chunking
+127.0.0.1:{plain_port} inet n - n - - smtpd
+    -o smtpd_sasl_mechanism_filter=plain
 cleanup   unix n - n -    0 cleanup
 qmgr      unix n - n 300  1 qmgr
 tlsmgr    unix - - n 1000 1 tlsmgr
@@ -166,13 +168,14 @@ def started(tenant, tries=5):
 class Postfix:
     """The running server; a context manager.
 
-    `port` announces CHUNKING, `data_port` does not. `tenant` is its Entra
-    and receives its mail as the service "mx".
+    `port` announces CHUNKING, `data_port` does not; `plain_port` offers
+    PLAIN alone. `tenant` is its Entra and receives its mail as the service
+    "mx".
     """
 
     def __init__(self, tenant):
         self.tenant = tenant
-        self.port, self.data_port = free_ports(2)
+        self.port, self.data_port, self.plain_port = free_ports(3)
         self._introspection = Introspection(tenant)
         self._processes = []
         self._logged = 0
@@ -252,7 +255,8 @@ class Postfix:
             sink_port=self.tenant.mx_port, message_limit=MESSAGE_LIMIT,
             certificate=certificate, key=key))
         self._write("master.cf", MASTER_CF.format(
-            port=self.port, data_port=self.data_port))
+            port=self.port, data_port=self.data_port,
+            plain_port=self.plain_port))
         self._write("recipients", RECIPIENTS)
         for name in ("data", *(f"queue/{one}" for one in QUEUES)):
             folder = self.here / name

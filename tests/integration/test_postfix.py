@@ -130,9 +130,18 @@ def test_message_that_is_too_large(programs, server):
     assert "bdat" not in server.session()
 
 
-def test_wrong_password(programs, server):
+def test_plain_where_there_is_no_login(programs, server):
+    use(programs, server, login=True, port=server.plain_port)
+    assert_sent(programs.sendmail("-i", TO, stdin=HEAD + BODY))
+    assert relayed(server).body == crlf(BODY)
+    assert server.session()["auth"] == "1"
+    assert "sasl_method=PLAIN, sasl_username=" + ALERTS in server.log
+
+
+@pytest.mark.parametrize("port", ["port", "plain_port"])
+def test_wrong_password(programs, server, port):
     server.tenant.directory.mailbox(ALERTS).password = "wrong~password"
-    use(programs, server, login=True)
+    use(programs, server, login=True, port=getattr(server, port))
     done = programs.sendmail(TO, stdin=HEAD + BODY)
     assert done.returncode == os.EX_NOPERM
     assert done.stderr.startswith(b"sendmail: fatal: ")
