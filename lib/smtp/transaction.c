@@ -23,7 +23,8 @@ enum {
 	/* A larger message waits for the answers to RCPT: the round trip is
 	 * nothing beside it, and it may be refused. */
 	EARLY_BODY_MAX = 1024 * 1024,
-	BLOCK = 32 * 1024
+	BLOCK = 32 * 1024,
+	CLOSING = 421 /* RFC 5321 3.8: the server is about to close */
 };
 
 struct transaction {
@@ -240,6 +241,11 @@ read_recipient_answer(struct transaction *x, struct trouble *t)
 	} else {
 		(void)verdict_reply(PHASE_RCPT, reply, x->c->relay, &refusal);
 		set_outcome(o, &refusal);
+		/* No more answers come, and the message is not taken. */
+		if (reply->code == CLOSING) {
+			*t = refusal;
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -333,6 +339,25 @@ write_content(struct transaction *x, bool is_stuffed, struct trouble *t)
 	}
 }
 
+/* Nobody knows whether those have the message who were to get it now. */
+static void
+settle_uncertain(const struct transaction *x, const struct trouble *t)
+{
+	struct trouble lost = *t;
+
+	if (x->refusal.failure.kind != FAILURE_NONE)
+		return;
+	lost.is_uncertain = true;
+	(void)failure_at(
+	    &lost.failure, "it may have been delivered all the same");
+	for (size_t i = 0; i < x->count; i++) {
+		struct outcome *o = outcome_of(x, i);
+
+		if (o->status == OUTCOME_PENDING && o->code != RCPT_PUT_OFF)
+			set_outcome(o, &lost);
+	}
+}
+
 /*
  * The message is written: read the answers that are owed, its own last.
  * Until that one is read nobody knows whether the message was taken.
@@ -346,11 +371,9 @@ read_end(struct transaction *x, struct trouble *t)
 		session_enter(x->c, PHASE_END);
 		r = session_reply(x->c, t);
 	}
-	if (r == 0)
-		return 0;
-	t->is_uncertain = true;
-	return failure_at(
-	    &t->failure, "it may have been delivered all the same");
+	if (r == -1 && t->code != CLOSING)
+		settle_uncertain(x, t);
+	return r;
 }
 
 /* The message is not taken: so much for those who wait for its end. */
