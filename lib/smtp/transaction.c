@@ -42,6 +42,15 @@ struct transaction {
 
 /* ---- outcomes ---- */
 
+/* The enhanced code of a failure that brought none. */
+static const char *
+general_dsn(const struct outcome *o)
+{
+	if (o->kind == FAILURE_CONFIG)
+		return "4.3.5";
+	return o->status == OUTCOME_REFUSED ? "5.0.0" : "4.0.0";
+}
+
 static void
 set_outcome(struct outcome *o, const struct trouble *t)
 {
@@ -54,6 +63,8 @@ set_outcome(struct outcome *o, const struct trouble *t)
 	o->code = t->code;
 	o->is_uncertain = t->is_uncertain;
 	memcpy(o->dsn, t->failure.dsn, sizeof(o->dsn));
+	if (o->dsn[0] == '\0')
+		(void)snprintf(o->dsn, sizeof(o->dsn), "%s", general_dsn(o));
 	o->text = xstrdup(t->failure.text);
 }
 
