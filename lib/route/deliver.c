@@ -330,11 +330,14 @@ delivery_summary(const struct delivery *d, struct buf *text, struct failure *f)
 		return 0;
 	}
 	(void)failure_set(f, worst->kind, "%s", worst->text);
-	/* Where a part is done it is the caller's turn to try the rest. */
-	if (worst->status == OUTCOME_LATER &&
-	    first_of(d, OUTCOME_ACCEPTED) != NULL)
+	(void)failure_dsn(f, worst->dsn);
+	/* Where a part is done it is the caller's turn to try the rest; the
+	 * code must not say otherwise. */
+	if (worst->status == OUTCOME_LATER && worst->kind != FAILURE_LATER &&
+	    first_of(d, OUTCOME_ACCEPTED) != NULL) {
 		f->kind = FAILURE_LATER;
-	(void)memcpy(f->dsn, worst->dsn, sizeof(f->dsn));
+		(void)failure_dsn(f, "4.0.0");
+	}
 	if (count == 1)
 		return -1;
 	buf_init(&names, (ADDRESS_MAX + 2) * NAMED_MAX + 32);
@@ -346,6 +349,5 @@ delivery_summary(const struct delivery *d, struct buf *text, struct failure *f)
 		(void)failure_at(f, "sent to %zu of %zu recipients, not to %s",
 		    count - failed, count, names.s);
 	buf_done(&names);
-	(void)memcpy(f->dsn, worst->dsn, sizeof(f->dsn));
 	return -1;
 }
