@@ -54,11 +54,21 @@ fallback_is_closed(const struct outcome *direct)
 	    (direct->code >= 500 || strcmp(direct->dsn, "4.4.1") == 0);
 }
 
-/* The text becomes first and then second, which may be a part of it. */
+/* A way that is closed may open again: that refuses nobody. */
 static void
-set_text(struct outcome *o, const char *first, const char *second)
+hold(struct outcome *direct)
 {
-	char *text = xasprintf("%s%s", first, second);
+	direct->status = OUTCOME_LATER;
+	direct->kind = FAILURE_LATER;
+	direct->dsn[0] = '4';
+}
+
+/* The text becomes all of these; one may be the text itself. */
+static void
+set_text(
+    struct outcome *o, const char *first, const char *second, const char *third)
+{
+	char *text = xasprintf("%s%s%s", first, second, third);
 
 	free(o->text);
 	o->text = text;
@@ -68,16 +78,15 @@ void
 fallback_merge(
     struct outcome *submission, struct outcome *direct, bool has_submission)
 {
-	bool is_last_word =
-	    direct->status == OUTCOME_ACCEPTED || !has_submission;
-
+	if (fallback_is_closed(direct))
+		hold(direct);
 	if (direct->status != OUTCOME_ACCEPTED)
-		set_text(direct, "; Direct Send: ", direct->text);
-	if (is_last_word) {
+		set_text(direct, "Direct Send: ", direct->text, "");
+	if (direct->status == OUTCOME_ACCEPTED || !has_submission) {
 		outcomes_done(submission, 1);
 		*submission = *direct;
 	} else {
-		set_text(submission, submission->text, direct->text);
+		set_text(submission, submission->text, "; ", direct->text);
 		submission->is_uncertain |= direct->is_uncertain;
 		outcomes_done(direct, 1);
 	}

@@ -39,7 +39,8 @@ bool fallback_is_closed(const struct outcome *direct);
  * Put together what became of a recipient: *submission becomes the last word,
  * *direct is used up.  Direct Send that failed refuses nobody that submission
  * may still reach; both reasons are in the text then.  Without a host to
- * submit to, what Direct Send says is all there is.
+ * submit to, what Direct Send says is all there is, and while the way is
+ * closed the recipient waits.
  */
 void fallback_merge(
     struct outcome *submission, struct outcome *direct, bool has_submission);
