@@ -155,27 +155,42 @@ count_status(const struct delivery *d, enum outcome_status status)
 	return count;
 }
 
-void
-partial_keep(const struct config *config, const struct delivery_input *input,
-    const struct delivery *d)
+/* Whom the message has reached, one address a line. */
+static void
+write_reached(const struct delivery *d, struct buf *reached)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	struct buf reached;
-	struct span key;
-
-	if (count_status(d, OUTCOME_ACCEPTED) == 0 ||
-	    count_status(d, OUTCOME_LATER) == 0 ||
-	    !make_key(input, digest, &key))
-		return;
-	buf_init(&reached, MEMORY_TEXT_MAX);
 	for (size_t i = 0; i < d->plan.recipients.count; i++) {
 		if (d->outcomes[i].status != OUTCOME_ACCEPTED)
 			continue;
 		(void)mailbox_write_address(
-		    &reached, &d->plan.recipients.items[i]);
-		(void)buf_putc(&reached, '\n');
+		    reached, &d->plan.recipients.items[i]);
+		(void)buf_putc(reached, '\n');
 	}
-	memory_keep(config->state_directory, memory_kind, key,
-	    buf_view(&reached), SECONDS);
+}
+
+void
+partial_keep(const struct config *config, const struct delivery_input *input,
+    const struct delivery *d)
+{
+	const char *directory = config->state_directory;
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	bool has_waiting = count_status(d, OUTCOME_LATER) > 0;
+	struct buf reached;
+	struct span key;
+
+	/* To read the body once more is for the rare case. */
+	if (has_waiting ? count_status(d, OUTCOME_ACCEPTED) == 0
+			: !memory_has(directory, memory_kind))
+		return;
+	if (!make_key(input, digest, &key))
+		return;
+	if (!has_waiting) {
+		/* From now on the same once more is a new message. */
+		memory_forget(directory, memory_kind, key);
+		return;
+	}
+	buf_init(&reached, MEMORY_TEXT_MAX);
+	write_reached(d, &reached);
+	memory_keep(directory, memory_kind, key, buf_view(&reached), SECONDS);
 	buf_done(&reached);
 }

@@ -19,7 +19,7 @@ void partial_recall(const struct config *config,
     const struct delivery_input *input, struct delivery *d);
 
 /* Every outcome is set: remember whom the message has reached, as long as
- * there are others who wait. */
+ * there are others who wait; forget it when there are none. */
 void partial_keep(const struct config *config,
     const struct delivery_input *input, const struct delivery *d);
 
