@@ -429,8 +429,8 @@ static const struct smtp_row rows[] = {
 		"this server does not forward mail from here to an external "
 		"recipient",
 		"send through SMTP AUTH; Direct Send reaches recipients of "
-		"the own organization only, unless there is an inbound "
-		"connector",
+		"the own organization only (check internal_domains), unless "
+		"there is an inbound connector",
 		ADVICE_SCOPE_RECIPIENT } },
 	{ 0, "5.7.68", NULL, &no_direct_send },
 	{ 0, "5.7.124", NULL,
