@@ -202,7 +202,7 @@ class Tenant:
         replaces keys of [account], `sections` whole sections or keys in
         them (`login`, too). None removes a key; a list repeats it.
         """
-        wanted = {"account": {**self._account(login), **account}}
+        wanted = {"account": self.account(login, **account)}
         for name, keys in (sections or {}).items():
             wanted[name] = {**wanted.get(name, {}), **keys}
         return "\n".join(
@@ -215,15 +215,19 @@ class Tenant:
         """Write sendmail365.conf and its secret into a directory.
 
         Returns the path of the configuration; its state directory is
-        `state` beside it.
+        `state` beside it, and so is `aliases`, an empty file, lest the
+        machine's be read.
         """
         where = Path(directory)
         sections = dict(overrides.pop("sections", None) or {})
         service = {"state_directory": where / "state"}
         sections["service"] = {**service, **sections.get("service", {})}
+        aliases = {"file": where / "aliases"}
+        sections["aliases"] = {**aliases, **sections.get("aliases", {})}
+        (where / "aliases").touch()
         secret, name = self.client_secret, "client-secret"
         if self._wants_password(login):
-            user = overrides.get("user", self._account(login)["user"])
+            user = overrides.get("user", self.account(login)["user"])
             secret, name = self.directory.mailbox(user).password, "password"
         _write_private(where / name, secret + "\n")
         path = where / "sendmail365.conf"
@@ -233,7 +237,8 @@ class Tenant:
     def _wants_password(self, login: bool) -> bool:
         return login or "XOAUTH2" not in self.face.offered
 
-    def _account(self, login: bool) -> Dict[str, Any]:
+    def account(self, login: bool = False, **keys: Any) -> Dict[str, Any]:
+        """The keys of an [account] that signs in here; `keys` override."""
         mailbox = next(iter(self.directory.mailboxes.values()))
         common = {
             "user": mailbox.address,
@@ -242,10 +247,10 @@ class Tenant:
             "ca_file": self.ca_file,
         }
         if not self.mechanisms:
-            return {**common, "auth": "none"}
+            return {**common, "auth": "none", **keys}
         if self._wants_password(login):
             name = {"login": mailbox.login} if mailbox.login else {}
-            return {**common, **name, "password_file": "password"}
+            return {**common, **name, "password_file": "password", **keys}
         cloud = {"cloud": self.face.cloud} if self.face.cloud else {}
         return {
             **common,
@@ -254,6 +259,7 @@ class Tenant:
             "client_id": self.client_id,
             "client_secret_file": "client-secret",
             "authority": self.authority,
+            **keys,
         }
 
 

@@ -642,10 +642,23 @@ def test_configuration(tenant, tmp_path):
     assert "port = 1\n" in text and "host" not in text.split("authority")[0]
     assert "[rewrite]\nrule = a b\nrule = c d\n" in text
     assert f"state_directory = {tmp_path}/state" in text
+    assert f"[aliases]\nfile = {tmp_path}/aliases" in text
+    assert (tmp_path / "aliases").read_text() == ""
     secret = tmp_path / "client-secret"
     assert secret.read_text().strip() == tenant.client_secret
     assert secret.stat().st_mode & 0o777 == 0o600
     assert "password_file = password" in tenant.config(login=True)
+
+
+def test_configuration_of_several_accounts(tenant, tmp_path):
+    shop = tenant.account(user="shop@contoso.example", port=None)
+    path = tenant.write_config(tmp_path, sections={
+        "account shop": shop, "aliases": {"file": None, "root": "a@x.example"},
+    })
+    text = Path(path).read_text()
+    assert "[account shop]\nuser = shop@contoso.example\n" in text
+    assert "[aliases]\nroot = a@x.example\n" in text and "\nfile =" not in text
+    assert text.count(f"port = {tenant.smtp_port}\n") == 1
 
 
 def test_command_line(tmp_path):
