@@ -46,10 +46,21 @@ read_file(const char *path, struct buf *text, struct failure *f)
 	    path, "create it, or take \"file\" out of [aliases]", &st, f);
 	int r;
 
+	/* Unlike the configuration, it is for everybody. */
+	if (fd == -1 && f->os_error == EACCES)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: this user cannot read it, and whoever sends mail "
+		    "must; run: chmod a+r '%s'",
+		    path, path);
 	if (fd == -1)
 		return -1;
 	r = file_read(fd, text);
-	if (r == -1)
+	if (r == -1 && errno == EFBIG)
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: it is larger than %d MB; make it shorter, or name "
+		    "another file in [aliases]",
+		    path, ALIASES_FILE_MAX / (1024 * 1024));
+	else if (r == -1)
 		(void)failure_os(f, FAILURE_CONFIG, errno, "read %s", path);
 	fd_close(&fd);
 	return r;

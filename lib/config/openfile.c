@@ -77,8 +77,11 @@ openfile_read(
 	if (fd == -1 && (errno == ENOENT || errno == ENOTDIR))
 		return failure_set(f, FAILURE_CONFIG,
 		    "%s: there is no such file; %s", path, missing);
-	if (fd == -1 && errno == EACCES)
-		return refuse_unreadable(path, f);
+	if (fd == -1 && errno == EACCES) {
+		(void)refuse_unreadable(path, f);
+		f->os_error = EACCES;
+		return -1;
+	}
 	if (fd == -1)
 		return failure_os(f, FAILURE_CONFIG, errno, "%s", path);
 	if (fstat(fd, st) == -1 || !S_ISREG(st->st_mode)) {

@@ -11,6 +11,7 @@ struct stat;
  * Open a regular file for reading and describe it in *st.  Returns the
  * descriptor, or -1 with FAILURE_CONFIG and a text that begins with the path
  * and names the cure; missing is the cure where there is no such file.
+ * os_error is EACCES where this user may not read it.
  */
 int openfile_read(
     const char *path, const char *missing, struct stat *st, struct failure *f);

@@ -14,21 +14,38 @@
 
 /* ---- accounts that rules name ---- */
 
+/* "user" of an account, for the caller to free(). */
+static char *
+user_of(const struct account *a)
+{
+	struct buf address;
+
+	if (a->is_sender)
+		return xstrdup("{sender}");
+	buf_init(&address, ADDRESS_MAX);
+	(void)mailbox_write_address(&address, &a->user);
+	return buf_take(&address);
+}
+
 static bool
 account_is(const struct account *a, const char *target)
 {
-	struct buf address;
+	char *user;
 	bool is_it;
 
 	if (a->name[0] != '\0' && strcmp(a->name, target) == 0)
 		return true;
-	if (a->is_sender)
-		return strcmp(target, "{sender}") == 0;
-	buf_init(&address, ADDRESS_MAX);
-	(void)mailbox_write_address(&address, &a->user);
-	is_it = span_is_nocase(span_of(target), address.s);
-	buf_done(&address);
+	user = user_of(a);
+	is_it = span_is_nocase(span_of(target), user);
+	free(user);
 	return is_it;
+}
+
+/* How a rule best names an account, for the caller to free(). */
+static char *
+target_for(const struct account *a)
+{
+	return a->name[0] != '\0' ? xstrdup(a->name) : user_of(a);
 }
 
 static int
@@ -72,7 +89,8 @@ find_default(struct config *c, struct failure *f)
 	struct rule *rule = &c->route_default;
 
 	if (rule->target != NULL)
-		return find_account(c, rule, f);
+		return find_account(c, rule, f) == 0 ? 0
+						     : failure_at(f, "default");
 	while (rule->account < c->account_count &&
 	    c->accounts[rule->account].name[0] != '\0')
 		rule->account++;
@@ -117,6 +135,7 @@ check_accounts_are_reached(const struct config *c, int *line, struct failure *f)
 {
 	size_t i = 0;
 	char *title;
+	char *target;
 
 	while (i < c->account_count && is_reached(c, i))
 		i++;
@@ -124,10 +143,12 @@ check_accounts_are_reached(const struct config *c, int *line, struct failure *f)
 		return 0;
 	*line = c->accounts[i].line;
 	title = config_account_title(&c->accounts[i]);
+	target = target_for(&c->accounts[i]);
 	(void)failure_set(f, FAILURE_CONFIG,
 	    "%s: nothing leads to this account; add a rule to [route], such "
 	    "as: rule = @DOMAIN %s",
-	    title, c->accounts[i].name);
+	    title, target);
+	free(target);
 	free(title);
 	return -1;
 }
@@ -225,22 +246,69 @@ account_allows(const struct account *a, const struct mailbox *m)
 	return false;
 }
 
-static int
-check_targets(const struct config *c, int *line, struct failure *f)
+static const struct account *
+find_allowing(const struct config *c, const struct mailbox *m)
 {
-	for (size_t i = 0; i < c->rewrite_rules.count; i++) {
-		const struct rule *rule = &c->rewrite_rules.items[i];
-		bool is_allowed = rule->to.local == NULL;
+	for (size_t i = 0; i < c->account_count; i++)
+		if (account_allows(&c->accounts[i], m))
+			return &c->accounts[i];
+	return NULL;
+}
 
-		for (size_t j = 0; j < c->account_count && !is_allowed; j++)
-			is_allowed = account_allows(&c->accounts[j], &rule->to);
-		if (is_allowed)
-			continue;
-		*line = rule->line;
+/*
+ * Can mail from m come to an account that may send as m?  Rules for users and
+ * for names of this host may apply or not; any other decides.
+ */
+static bool
+is_routed_well(const struct config *c, const struct mailbox *m)
+{
+	const struct pattern_subject subject = { .address = m };
+
+	for (size_t i = 0; i < c->route_rules.count; i++) {
+		const struct rule *rule = &c->route_rules.items[i];
+		bool is_open = rule->pattern.kind == PATTERN_USER ||
+		    rule->pattern.kind == PATTERN_NAME;
+		bool is_allowed =
+		    account_allows(&c->accounts[rule->account], m);
+
+		if (is_open && is_allowed)
+			return true;
+		if (!is_open && pattern_matches(&rule->pattern, &subject))
+			return is_allowed;
+	}
+	return account_allows(&c->accounts[c->route_default.account], m);
+}
+
+static int
+check_target(const struct config *c, const struct rule *rule, struct failure *f)
+{
+	const struct account *allowing;
+	char *target;
+
+	if (rule->to.local == NULL || is_routed_well(c, &rule->to))
+		return 0;
+	allowing = find_allowing(c, &rule->to);
+	if (allowing == NULL)
 		return failure_set(f, FAILURE_CONFIG,
 		    "rule: no account may send as %s; add it to send_as of "
 		    "one, and give that mailbox Send As in Exchange",
 		    rule->target);
+	target = target_for(allowing);
+	(void)failure_set(f, FAILURE_CONFIG,
+	    "rule: mail from %s goes through an account that may not send as "
+	    "it; begin [route] with: rule = %s %s",
+	    rule->target, rule->target, target);
+	free(target);
+	return -1;
+}
+
+static int
+check_targets(const struct config *c, int *line, struct failure *f)
+{
+	for (size_t i = 0; i < c->rewrite_rules.count; i++) {
+		*line = c->rewrite_rules.items[i].line;
+		if (check_target(c, &c->rewrite_rules.items[i], f) == -1)
+			return -1;
 	}
 	return 0;
 }
@@ -304,7 +372,9 @@ note_problem(void *context, const char *file, int line, const char *problem)
 	if (p->line != 0)
 		return;
 	p->line = line;
-	(void)failure_set(p->f, FAILURE_CONFIG, "%s", problem);
+	/* Each list was looked at before: it is a loop. */
+	(void)failure_set(p->f, FAILURE_CONFIG,
+	    "%s; write an address in the place of one of these names", problem);
 }
 
 static int

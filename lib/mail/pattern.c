@@ -37,10 +37,11 @@ parse_local(struct span text, struct pattern *p, struct failure *f)
 	int r = mailbox_parse(span_of(address), &m, f);
 
 	free(address);
-	if (r == -1) {
-		f->kind = FAILURE_CONFIG;
-		return -1;
-	}
+	if (r == -1)
+		return refuse(span_of(p->text),
+		    "is no address; write LOCAL@DOMAIN, @DOMAIN, a name such "
+		    "as root, user:NAME or *",
+		    f);
 	if (m.name == NULL)
 		p->local = xstrdup(m.local);
 	mailbox_done(&m);

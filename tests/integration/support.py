@@ -71,6 +71,40 @@ def spoken(tenant, verb):
             if line.startswith(f"C: {verb}")]
 
 
+# Configurations
+
+def configure(mail, text, login=False, **account):
+    """Use a configuration of [account] and these other sections.
+
+    "[account NAME]" is completed with what signs in here as
+    NAME@contoso.example; `account` are keys of [account]. Aliases are in the
+    empty file `aliases` beside it, unless another is named.
+    """
+    def complete(match):
+        keys = mail.tenant.account(user=f"{match[1]}@contoso.example")
+        return match[0] + "".join(f"{k} = {v}\n" for k, v in keys.items())
+
+    mail.use(mail.tenant, login=login, **account)
+    service = f"[service]\nstate_directory = {mail.state}\n"
+    aliases = f"[aliases]\nfile = {mail.directory}/aliases\n"
+    if "[aliases]" not in text:
+        text += aliases
+    elif "\nfile = " not in text:
+        text = text.replace("[aliases]\n", aliases)
+    text = re.sub(r"\[account (\w+)\]\n", complete, text)
+    Path(mail.config).write_text("\n".join([
+        mail.tenant.config(login, **{"timeout": 60, **account}), text,
+        service]))
+
+
+def line_of(mail, text):
+    """The number of the first line of the configuration that begins so."""
+    lines = Path(mail.config).read_text().splitlines()
+    [first, *_] = [i for i, line in enumerate(lines, 1)
+                   if line.startswith(text)]
+    return first
+
+
 # Processes
 
 def children_of(pid):
