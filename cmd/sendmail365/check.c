@@ -12,17 +12,25 @@
 #include "command.h"
 #include "config/cloud.h"
 #include "config/config.h"
+#include "core/alloc.h"
 #include "core/buf.h"
 #include "core/failure.h"
+#include "core/log.h"
+#include "mail/aliases.h"
+#include "mail/intake.h"
 #include "oauth/token.h"
 #include "smtp/tls.h"
 
 static const char usage[] = "check [-C FILE]";
 
+/* "PATH: TEXT"; the path may be named by anyone. */
 static void
-warn(const char *path, const char *text)
+say(const char *path, const char *text)
 {
-	(void)printf("%s: warning: %s\n", path, text);
+	char shown[FAILURE_TEXT_SIZE];
+
+	log_escape(shown, sizeof(shown), path, strlen(path));
+	(void)printf("%s: %s\n", shown, text);
 }
 
 /* Relays, and Microsoft's services for machines, go on taking passwords. */
@@ -51,15 +59,15 @@ check_secret(const struct account *account, struct failure *f)
 	r = config_read_secret(path, &secret, f);
 	if (r == 0 && account->auth == AUTH_CLIENT_SECRET &&
 	    config_secret_looks_like_id(buf_view(&secret)))
-		warn(path,
-		    "this looks like the secret's ID; Entra wants its "
-		    "Value, which is shown only once, when the secret "
-		    "is created");
+		say(path,
+		    "warning: this looks like the secret's ID; Entra wants "
+		    "its Value, which is shown only once, when the secret is "
+		    "created");
 	if (r == 0 && account->auth == AUTH_PASSWORD &&
 	    loses_passwords(account))
-		warn(path,
-		    "Microsoft turns off sign-in by password by default "
-		    "at the end of December 2026; OAuth "
+		say(path,
+		    "warning: Microsoft turns off sign-in by password by "
+		    "default at the end of December 2026; OAuth "
 		    "(client_secret_file) goes on");
 	buf_done(&secret);
 	return r;
@@ -88,9 +96,33 @@ static void
 report_alias(void *context, const char *file, int line, const char *problem)
 {
 	int *count = context;
+	char shown_file[FAILURE_TEXT_SIZE];
+	char shown[FAILURE_TEXT_SIZE];
 
-	(void)fprintf(stderr, "sendmail365: %s:%d: %s\n", file, line, problem);
+	log_escape(shown_file, sizeof(shown_file), file, strlen(file));
+	log_escape(shown, sizeof(shown), problem, strlen(problem));
+	(void)fprintf(
+	    stderr, "sendmail365: %s:%d: %s\n", shown_file, line, shown);
 	(*count)++;
+}
+
+/* Mail to root, the usual recipient on every host, is to end somewhere. */
+static void
+check_root(const struct config *config, const struct aliases *aliases)
+{
+	struct alias_expansion e = { .states = NULL };
+	struct mailbox root = { .local = xstrdup("root") };
+	size_t bare = 0;
+
+	aliases_expand(aliases, &root, INTAKE_RECIPIENTS_MAX, &e);
+	for (size_t i = 0; i < e.recipients.count; i++)
+		bare += e.recipients.items[i].domain == NULL;
+	if (bare > 0 && config->rewrite_domain == NULL)
+		say(config->path,
+		    "warning: mail to root, such as cron's, is refused; say "
+		    "where it goes: root = ADDRESS in [aliases]");
+	alias_expansion_done(&e);
+	mailbox_done(&root);
 }
 
 /* The file belongs to others too: all that is wrong in it is shown at once. */
@@ -104,12 +136,13 @@ check_aliases(const struct config *config, struct failure *f)
 	    -1)
 		return -1;
 	(void)aliases_check(aliases, NULL, report_alias, &problems);
+	check_root(config, aliases);
 	aliases_free(&aliases);
 	if (problems == 0)
 		return 0;
 	return failure_set(f, FAILURE_CONFIG,
-	    "%d alias%s cannot be delivered to; mail to the others is sent",
-	    problems, problems == 1 ? "" : "es");
+	    "%d problem%s with aliases, named above; other mail is sent",
+	    problems, problems == 1 ? "" : "s");
 }
 
 static int
@@ -144,11 +177,11 @@ command_check(int argc, char **argv)
 		return command_fail(&f);
 	r = check_all(config, &f);
 	if (r == 0 && config->state_directory == NULL)
-		warn(config->path,
-		    "there is no state directory: every message asks for a "
-		    "token of its own");
+		say(config->path,
+		    "warning: there is no state directory: every message asks "
+		    "for a token of its own");
 	if (r == 0)
-		(void)printf("%s: ok\n", config->path);
+		say(config->path, "ok");
 	config_free(&config);
 	return r == 0 ? EX_OK : command_fail(&f);
 }
