@@ -43,6 +43,25 @@ log_is_on(enum log_level level)
 	return level <= sink.level;
 }
 
+/*
+ * A character of n bytes, other than those of ASCII, that does not show itself
+ * but does something: C1 controls, U+0080 to U+009F, move terminals; line
+ * separators and changes of direction, U+2028 to U+202E and U+2066 to U+2069,
+ * let a line read as something else than it is.
+ */
+static bool
+is_command(const char *s, size_t n)
+{
+	unsigned char last = (unsigned char)s[n - 1];
+
+	if (n == 2)
+		return (unsigned char)s[0] == 0xc2 && last < 0xa0;
+	return n == 3 &&
+	    ((memcmp(s, "\xe2\x80", 2) == 0 && last >= 0xa8 && last <= 0xae) ||
+		(memcmp(s, "\xe2\x81", 2) == 0 && last >= 0xa6 &&
+		    last <= 0xa9));
+}
+
 /* How many bytes at s can be shown as they are: 0 if the first cannot. */
 static size_t
 printable_length(const char *s, size_t len)
@@ -51,11 +70,7 @@ printable_length(const char *s, size_t len)
 		return ascii_is_control(*s) ? 0 : 1;
 	for (size_t n = 2; n <= 4 && n <= len; n++)
 		if (utf8_is_valid(s, n))
-			/* C1 controls, U+0080 to U+009F, move terminals. */
-			return (unsigned char)s[0] == 0xc2 &&
-				(unsigned char)s[1] < 0xa0
-			    ? 0
-			    : n;
+			return is_command(s, n) ? 0 : n;
 	return 0;
 }
 

@@ -43,8 +43,9 @@ void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * Copy s to out as one printable line: control characters and bytes that are
- * not UTF-8 become \xHH, and what does not fit in size bytes ends in "...".
+ * Copy s to out as one printable line: control characters, those that change
+ * the direction of writing, and bytes that are not UTF-8 become \xHH, and what
+ * does not fit in size bytes ends in "...".
  */
 void log_escape(char *out, size_t size, const char *s, size_t len);
 
