@@ -82,11 +82,20 @@ read_file(int dirfd, const char *name, struct buf *text)
 	return (int64_t)end > now && (int64_t)end - now <= MEMORY_SECONDS_MAX;
 }
 
+/* Open the directory to look into it; who only asks does not make one. */
+static int
+open_existing(const char *directory)
+{
+	if (directory == NULL || faccessat(AT_FDCWD, directory, F_OK, 0) == -1)
+		return -1;
+	return directory_open_private(directory);
+}
+
 bool
 memory_recall(
     const char *directory, const char *kind, struct span key, struct buf *text)
 {
-	int dirfd = directory_open_private(directory);
+	int dirfd = open_existing(directory);
 	char name[NAME_SIZE];
 	struct buf found;
 	bool is_kept = false;
@@ -123,7 +132,7 @@ memory_keep(const char *directory, const char *kind, struct span key,
 void
 memory_forget(const char *directory, const char *kind, struct span key)
 {
-	int dirfd = directory_open_private(directory);
+	int dirfd = open_existing(directory);
 	char name[NAME_SIZE];
 
 	if (dirfd != -1 && make_name(kind, key, name) == 0)
@@ -152,7 +161,7 @@ is_kept(int dirfd, const char *name, const char *kind)
 bool
 memory_has(const char *directory, const char *kind)
 {
-	int dirfd = directory_open_private(directory);
+	int dirfd = open_existing(directory);
 	DIR *dir = dirfd != -1 ? fdopendir(dirfd) : NULL;
 	const struct dirent *entry;
 	bool has = false;
