@@ -22,26 +22,31 @@ is_within(const char *domain, const char *name)
 }
 
 bool
-permit_is_foreign(const struct rewrite_policy *policy, const struct mailbox *m)
+permit_is_private(const char *domain)
 {
-	/* Names that are never in the public DNS: RFC 6762, 6761, 8375, and
-	 * what hosts without a domain are commonly called. */
+	/* RFC 6762, 6761, 8375, and what hosts without a domain are commonly
+	 * called. */
 	static const char *const private_names[] = { "local", "localdomain",
 		"localhost", "internal", "lan", "home.arpa", "invalid",
 		"test" };
 
-	if (m->domain == NULL || strchr(m->domain, '.') == NULL)
-		return false;
-	if (m->domain[0] == '[' || mailbox_equal(m, policy->account))
-		return false;
-	if (policy->host_name != NULL &&
-	    is_within(m->domain, policy->host_name))
-		return false;
+	if (domain[0] == '[' || strchr(domain, '.') == NULL)
+		return true;
 	for (size_t i = 0; i < sizeof(private_names) / sizeof(*private_names);
 	     i++)
-		if (is_within(m->domain, private_names[i]))
-			return false;
-	return true;
+		if (is_within(domain, private_names[i]))
+			return true;
+	return false;
+}
+
+bool
+permit_is_foreign(const struct rewrite_policy *policy, const struct mailbox *m)
+{
+	if (m->domain == NULL || permit_is_private(m->domain) ||
+	    mailbox_equal(m, policy->account))
+		return false;
+	return policy->host_name == NULL ||
+	    !is_within(m->domain, policy->host_name);
 }
 
 bool

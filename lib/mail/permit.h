@@ -13,6 +13,10 @@ struct rewrite_policy;
 bool permit_allows(
     const struct rewrite_policy *policy, const struct mailbox *m);
 
+/* The domain is never in the public DNS: a literal, one word, or a name that
+ * is kept for private use, such as web1.lan. */
+bool permit_is_private(const char *domain);
+
 /*
  * Mail from anywhere in the world may reach m, and m is not the account: it
  * has a public domain that is neither this host's nor below it.

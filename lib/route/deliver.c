@@ -117,26 +117,12 @@ static void
 submit_nothing(const struct attempt *a)
 {
 	struct delivery *d = a->d;
+	struct trouble t = { .scope = SCOPE_HOST };
 
-	for (size_t i = 0; i < d->plan.recipients.count; i++) {
-		const char *domain = d->plan.recipients.items[i].domain;
-		struct trouble t = { .scope = SCOPE_HOST };
-
-		if (domain == NULL || config_is_internal(a->config, domain)) {
-			(void)failure_set(&t.failure, FAILURE_LATER,
-			    "there is no host to submit to");
-			(void)failure_dsn(&t.failure, "4.4.4");
-		} else {
-			t.scope = SCOPE_RECIPIENT;
-			(void)failure_set(&t.failure, FAILURE_PEER,
-			    "%s is not one of internal_domains, and Direct "
-			    "Send reaches no others; set up an account that "
-			    "signs in",
-			    domain);
-			(void)failure_dsn(&t.failure, "5.7.1");
-		}
-		outcomes_set(&d->outcomes[i], 1, &t);
-	}
+	(void)failure_set(
+	    &t.failure, FAILURE_LATER, "there is no host to submit to");
+	(void)failure_dsn(&t.failure, "4.4.4");
+	outcomes_set(d->outcomes, d->plan.recipients.count, &t);
 }
 
 /* ---- Direct Send in the place of submission ---- */

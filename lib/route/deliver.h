@@ -37,8 +37,9 @@ struct delivery_input {
 };
 
 struct delivery {
-	const struct account *account;  /* of the configuration */
-	struct mailbox user;            /* who signs in, or sends */
+	const struct account *account; /* of the configuration */
+	struct mailbox user; /* who signs in, or sends; null: nobody may,
+	                        and there is nothing to send */
 	struct rule_match rewrite_rule; /* of the configuration, too */
 	struct rule_match route_rule;
 	struct mailbox appointed; /* by rewrite_rule, or null */

@@ -8,6 +8,7 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/failure.h"
+#include "mail/address.h"
 #include "mail/complete.h"
 #include "mail/intake.h"
 #include "mail/message.h"
@@ -109,37 +110,49 @@ may_sign_in(const struct planner *p, const struct mailbox *m)
 	return false;
 }
 
-/* user = {sender}: whom a rule has appointed, the author, or the envelope's
- * sender, whoever comes first and may. */
+/* Nobody can sign in for a message from m, which may be null. */
+static void
+refuse_sender(struct planner *p, const struct mailbox *m)
+{
+	char *title = config_account_title(p->d->account);
+	struct buf who;
+
+	buf_init(&who, ADDRESS_MAX);
+	(void)mailbox_write_address(&who, m);
+	p->trouble.scope = SCOPE_MESSAGE;
+	(void)failure_set(&p->trouble.failure, FAILURE_CONFIG,
+	    "<%s> is not in send_as of %s, so that no mailbox can sign in for "
+	    "this message; add it there, or say in [rewrite] who sends such "
+	    "mail: rule = * ADDRESS",
+	    who.s, title);
+	(void)failure_dsn(&p->trouble.failure, "4.3.5");
+	buf_done(&who);
+	free(title);
+}
+
+/* user = {sender}: whom a rule has appointed, or the author, or the
+ * envelope's sender, whoever comes first and may. */
 static void
 find_user(struct planner *p)
 {
 	struct mailbox given[] = { mailbox_copy(&p->d->appointed),
 		mailbox_copy(&p->author), mailbox_copy(p->input->sender) };
 	size_t count = sizeof(given) / sizeof(given[0]);
-	size_t first = mailbox_is_null(&p->d->appointed) ? 1 : 0;
-	size_t last = first == 0 ? 1 : count;
-	char *title;
+	size_t last = mailbox_is_null(&given[0]) ? count : 1;
+	size_t first = 0;
 
+	while (first + 1 < last && mailbox_is_null(&given[first]))
+		first++;
 	for (size_t i = first; i < last; i++) {
 		mailbox_qualify(&given[i], p->origin);
 		if (mailbox_is_null(&p->d->user) && may_sign_in(p, &given[i]))
 			p->d->user = mailbox_copy(&given[i]);
 	}
 	mailbox_set_name(&p->d->user, NULL);
+	if (mailbox_is_null(&p->d->user))
+		refuse_sender(p, &given[first]);
 	for (size_t i = 0; i < count; i++)
 		mailbox_done(&given[i]);
-	if (!mailbox_is_null(&p->d->user))
-		return;
-	title = config_account_title(p->d->account);
-	p->trouble.scope = SCOPE_MESSAGE;
-	(void)failure_set(&p->trouble.failure, FAILURE_CONFIG,
-	    "no sender of this message is in send_as of %s, so that no mailbox "
-	    "can sign in for it; add a rule to [rewrite], such as: rule = * "
-	    "ADDRESS",
-	    title);
-	(void)failure_dsn(&p->trouble.failure, "4.3.5");
-	free(title);
 }
 
 static void
@@ -172,7 +185,7 @@ is_own_name(const struct planner *p, struct mailbox *m)
 		return true;
 	if (!mailbox_is_local(m, p->host_name))
 		return false;
-	if (strchr(m->domain, '.') != NULL &&
+	if (!permit_is_private(m->domain) &&
 	    !aliases_has(p->d->aliases, m->local))
 		return false;
 	free(m->domain);
@@ -204,18 +217,81 @@ find_recipients(struct planner *p)
 {
 	if (has_own_name(p) &&
 	    config_load_aliases(p->config, NULL, NULL, &p->d->aliases,
-		&p->aliases_trouble.failure) == -1)
+		&p->aliases_trouble.failure) == -1) {
 		p->aliases_trouble.scope = SCOPE_RECIPIENT;
+		(void)failure_dsn(&p->aliases_trouble.failure, "4.3.5");
+	}
 	expand_recipients(p);
 }
 
-static void
-add_refused(struct planner *p, const char *name)
+/* How many refusals from number i on are of one alias. */
+static size_t
+count_refusals(const struct alias_expansion *e, size_t i)
 {
-	struct rewrite_plan *plan = &p->d->plan;
-	struct mailbox m = { .local = xstrdup(name) };
+	size_t n = 1;
 
-	mailbox_list_take(&plan->recipients, m);
+	while (i + n < e->refusal_count &&
+	    strcmp(e->refusals[i].name, e->refusals[i + n].name) == 0)
+		n++;
+	return n;
+}
+
+/* An alias of which something is refused is a recipient, once. */
+static void
+add_refused(struct planner *p)
+{
+	const struct alias_expansion *e = &p->d->expansion;
+
+	for (size_t i = 0; i < e->refusal_count; i += count_refusals(e, i))
+		mailbox_list_take(&p->d->plan.recipients,
+		    (struct mailbox){ .local = xstrdup(e->refusals[i].name) });
+}
+
+/* Say why, for the next alias that add_refused() has added. */
+static void
+explain_refused(
+    const struct alias_expansion *e, size_t *next, struct failure *f)
+{
+	const char *text = e->refusals[*next].text;
+	size_t n = count_refusals(e, *next);
+
+	*next += n;
+	if (n == 1)
+		(void)failure_set(f, FAILURE_DATA, "%s", text);
+	else
+		(void)failure_set(f, FAILURE_DATA,
+		    "%s (and %zu more like that in this alias)", text, n - 1);
+	(void)failure_dsn(f, "5.1.3");
+}
+
+/* Why no server can be asked to take m; false: one can. */
+static bool
+is_unreachable(
+    const struct planner *p, const struct mailbox *m, struct trouble *t)
+{
+	if (m->domain == NULL &&
+	    p->aliases_trouble.failure.kind != FAILURE_NONE) {
+		*t = p->aliases_trouble;
+		return true;
+	}
+	t->scope = SCOPE_RECIPIENT;
+	if (m->domain == NULL) {
+		(void)failure_set(&t->failure, FAILURE_DATA,
+		    "recipient \"%s\" has no domain; set \"domain\" in "
+		    "[rewrite], or \"%s\" or \"default\" in [aliases]",
+		    m->local, m->local);
+		(void)failure_dsn(&t->failure, "5.1.3");
+		return true;
+	}
+	if (p->d->account->host != NULL ||
+	    config_is_internal(p->config, m->domain))
+		return false;
+	(void)failure_set(&t->failure, FAILURE_PEER,
+	    "%s is not one of internal_domains, and Direct Send reaches no "
+	    "others; set up an account that signs in",
+	    m->domain);
+	(void)failure_dsn(&t->failure, "5.7.1");
+	return true;
 }
 
 /* Recipients that no server can be asked to take. */
@@ -224,29 +300,21 @@ refuse_recipients(struct planner *p)
 {
 	struct rewrite_plan *plan = &p->d->plan;
 	size_t addresses = plan->recipients.count;
-	const struct alias_expansion *e = &p->d->expansion;
+	size_t next = 0;
 
-	for (size_t i = 0; i < e->refusal_count; i++)
-		add_refused(p, e->refusals[i].name);
+	add_refused(p);
 	p->d->outcomes =
 	    xcalloc(plan->recipients.count, sizeof(*p->d->outcomes));
-	for (size_t i = 0; i < plan->recipients.count; i++) {
-		const struct mailbox *m = &plan->recipients.items[i];
+	for (size_t i = 0; i < addresses; i++) {
 		struct trouble t = { .scope = SCOPE_RECIPIENT };
 
-		if (i >= addresses)
-			(void)failure_set(&t.failure, FAILURE_DATA, "%s",
-			    e->refusals[i - addresses].text);
-		else if (m->domain != NULL)
-			continue;
-		else if (p->aliases_trouble.failure.kind != FAILURE_NONE)
-			t = p->aliases_trouble;
-		else
-			(void)failure_set(&t.failure, FAILURE_DATA,
-			    "recipient \"%s\" has no domain; set \"domain\" in "
-			    "[rewrite], or \"%s\" or \"default\" in [aliases]",
-			    m->local, m->local);
-		(void)failure_dsn(&t.failure, "5.1.3");
+		if (is_unreachable(p, &plan->recipients.items[i], &t))
+			outcomes_set(&p->d->outcomes[i], 1, &t);
+	}
+	for (size_t i = addresses; i < plan->recipients.count; i++) {
+		struct trouble t = { .scope = SCOPE_RECIPIENT };
+
+		explain_refused(&p->d->expansion, &next, &t.failure);
 		outcomes_set(&p->d->outcomes[i], 1, &t);
 	}
 }
