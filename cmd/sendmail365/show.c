@@ -112,17 +112,24 @@ reason_name(enum rule_reason reason)
 {
 	switch (reason) {
 	case RULE_BY_AUTHOR:
-		return "means From";
+		return "matches From";
 	case RULE_BY_ENVELOPE:
-		return "means the envelope's sender";
+		return "matches the envelope sender";
 	case RULE_BY_USER:
-		return "means the calling user";
+		return "matches the calling user";
 	case RULE_BY_ANY:
-		return "means everybody";
+		return "matches everything";
 	case RULE_NO_MATCH:
 		break;
 	}
 	return "does not match";
+}
+
+/* Nobody can sign in for this message: what it would become is of no use. */
+static bool
+is_nobodys(const struct delivery *d)
+{
+	return mailbox_is_null(&d->user);
 }
 
 /* A rule has named a sender that the account of this message may not use. */
@@ -160,7 +167,8 @@ print_account(FILE *to, const struct delivery *d)
 	(void)fprintf(to, "account     ");
 	if (account->name[0] != '\0')
 		(void)fprintf(to, "%s: ", account->name);
-	(void)fprintf(to, "%s, ", user[0] != '\0' ? user : "nobody");
+	print_safe(to, span_of(is_nobodys(d) ? "nobody" : user));
+	(void)fprintf(to, ", ");
 	if (account->host != NULL)
 		(void)fprintf(to, "%s, through %s port %u\n",
 		    sign_in_name(account), account->host,
@@ -177,9 +185,13 @@ print_rules(FILE *to, const char *section, const struct rule_list *rules,
 	for (size_t i = 0; was_tried(rules, match, i); i++) {
 		const struct rule *rule = &rules->items[i];
 
-		(void)fprintf(to, "rule        [%s] line %d, %s %s: %s\n",
-		    section, rule->line, rule->pattern.text, rule->target,
-		    reason_name(reason_for(rules, match, i)));
+		(void)fprintf(
+		    to, "rule        [%s] line %d, ", section, rule->line);
+		print_safe(to, span_of(rule->pattern.text));
+		(void)fputc(' ', to);
+		print_safe(to, span_of(rule->target));
+		(void)fprintf(
+		    to, ": %s\n", reason_name(reason_for(rules, match, i)));
 	}
 }
 
@@ -189,8 +201,11 @@ print_aliases(FILE *to, const struct alias_expansion *e)
 	for (size_t i = 0; i < e->step_count; i++) {
 		const struct alias_step *step = &e->steps[i];
 
-		(void)fprintf(to, "alias       %s (%s:%d): ", step->name,
-		    step->file, step->line);
+		(void)fprintf(to, "alias       ");
+		print_safe(to, span_of(step->name));
+		(void)fprintf(to, " (");
+		print_safe(to, span_of(step->file));
+		(void)fprintf(to, ":%d): ", step->line);
 		print_safe(to, span_of(step->list));
 		(void)fputc('\n', to);
 	}
@@ -201,17 +216,17 @@ print_sender(FILE *to, const struct delivery *d, const struct mailbox *given)
 {
 	(void)fprintf(to, "sender      ");
 	print_address(to, given);
-	if (d->plan.sender_reason != NULL) {
+	if (d->plan.sender_reason != NULL && !is_nobodys(d)) {
 		(void)fprintf(to, " becomes ");
 		print_address(to, &d->plan.sender);
 		(void)fprintf(to, "\n      %s", d->plan.sender_reason);
 	}
 	(void)fputc('\n', to);
 	if (is_overruled(d)) {
-		(void)fprintf(to, "      and not ");
+		(void)fprintf(to, "      not ");
 		print_address(to, &d->appointed);
 		(void)fprintf(to,
-		    " as the rule says: it is not in send_as of this "
+		    " as the rule says, which is not in send_as of this "
 		    "account\n");
 	}
 }
@@ -226,9 +241,11 @@ print_recipient(
 	(void)fprintf(to, "recipient   ");
 	print_address(to, m);
 	if (d->outcomes[i].status != OUTCOME_PENDING) {
-		(void)fprintf(to, " is refused\n      ");
+		(void)fprintf(to, ": not sent\n      ");
 		print_safe(to, span_of(d->outcomes[i].text));
-	} else if (config->direct_send.is_enabled && d->account->host != NULL) {
+	} else if (d->account->host == NULL) {
+		(void)fprintf(to, ", by Direct Send");
+	} else if (config->direct_send.is_enabled) {
 		(void)fprintf(to,
 		    config_is_internal(config, m->domain)
 			? ", by Direct Send if submission fails"
@@ -245,6 +262,20 @@ print_recipient(
 	buf_done(&why);
 }
 
+static void
+print_content(FILE *to, const struct delivery *d, const struct header *header)
+{
+	(void)fprintf(to, "header%s\n",
+	    d->plan.edit_count > 0 ? "" : "      stays as it is");
+	for (size_t i = 0; i < d->plan.edit_count; i++)
+		print_edit(to, &d->plan.edits[i], header);
+	if (d->plan.encodes_body)
+		(void)fprintf(to,
+		    "body        is sent as quoted-printable: it has NUL "
+		    "octets or lines over %d octets\n",
+		    LINES_MAX_OCTETS);
+}
+
 void
 show_plan(FILE *to, const struct config *config, const struct delivery *d,
     const struct delivery_input *input)
@@ -256,15 +287,8 @@ show_plan(FILE *to, const struct config *config, const struct delivery *d,
 	print_aliases(to, &d->expansion);
 	for (size_t i = 0; i < d->plan.recipients.count; i++)
 		print_recipient(to, config, d, i);
-	(void)fprintf(to, "header%s\n",
-	    d->plan.edit_count > 0 ? "" : "      stays as it is");
-	for (size_t i = 0; i < d->plan.edit_count; i++)
-		print_edit(to, &d->plan.edits[i], &input->message->header);
-	if (d->plan.encodes_body)
-		(void)fprintf(to,
-		    "body        is sent as quoted-printable: it has NUL "
-		    "octets or lines over %d octets\n",
-		    LINES_MAX_OCTETS);
+	if (!is_nobodys(d))
+		print_content(to, d, &input->message->header);
 }
 
 /* ---- JSON ---- */
@@ -415,7 +439,7 @@ show_plan_json(FILE *to, const struct config *config, const struct delivery *d,
 	json_t *rules = json_array();
 	json_t *edits = json_array();
 
-	for (size_t i = 0; i < d->plan.edit_count; i++)
+	for (size_t i = 0; i < d->plan.edit_count && !is_nobodys(d); i++)
 		(void)json_array_append_new(edits,
 		    json_edit(&d->plan.edits[i], &input->message->header));
 	add_rules(rules, "rewrite", &config->rewrite_rules, &d->rewrite_rule);
@@ -425,7 +449,7 @@ show_plan_json(FILE *to, const struct config *config, const struct delivery *d,
 	(void)json_object_set_new(
 	    o, "sender_before", json_address(input->sender));
 	(void)json_object_set_new(o, "sender", json_address(&d->plan.sender));
-	if (d->plan.sender_reason != NULL)
+	if (d->plan.sender_reason != NULL && !is_nobodys(d))
 		(void)json_object_set_new(
 		    o, "sender_reason", json_string(d->plan.sender_reason));
 	(void)json_object_set_new(o, "aliases", json_aliases(&d->expansion));
@@ -433,7 +457,8 @@ show_plan_json(FILE *to, const struct config *config, const struct delivery *d,
 	(void)json_object_set_new(o, "edits", edits);
 	(void)json_object_set_new(
 	    o, "encodes_body", json_boolean(d->plan.encodes_body));
-	(void)json_dumpf(o, to, JSON_INDENT(2));
+	/* In ASCII, since people look at this on terminals, too. */
+	(void)json_dumpf(o, to, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	(void)fputc('\n', to);
 	json_decref(o);
 }

@@ -253,7 +253,8 @@ show_delivery(const struct options *options, const struct config *config,
 		show_plan_json(stdout, config, &d, input);
 	} else {
 		show_plan(stdout, config, &d, input);
-		r = print_content(&d, input->message, f);
+		if (!mailbox_is_null(&d.user))
+			r = print_content(&d, input->message, f);
 	}
 	if (r == 0)
 		r = delivery_refusal(&d, f);
