@@ -70,7 +70,8 @@ def explain(mail, *args, status=0):
 def test_explain_as_in_the_manual(rules):
     line = line_of(rules, "rule = root@web1")
     route = line_of(rules, "[route]")
-    account = f"OAuth (XOAUTH2), through localhost port {rules.tenant.smtp_port}"
+    port = rules.tenant.smtp_port
+    account = f"OAuth (XOAUTH2), through localhost port {port}"
     text, _ = explain(rules, "root@web1", "--user", "www-data", "--to", BOSS)
     assert text == f"""\
 rule        [rewrite] line {line}, root@web1 {ALERTS}: matches From
@@ -184,7 +185,7 @@ def test_message_that_nobody_may_send(given):
     text, plan = explain(mail, "x@web1.example", "--to", BOSS, status=78)
     assert "account     nobody, " in text and "sender      <x@web1.ex" in text
     assert "becomes" not in text and "From" not in text
-    assert f"recipient   <{BOSS}>: not sent\n      <x@web1.example> is " in text
+    assert f"recipient   <{BOSS}>: not sent\n      <x@web1.example> is" in text
     assert (plan["sender"], plan["recipients"], plan["edits"]) == ("", [], [])
     assert "add it there, or say in [rewrite]" in plan["refused"][BOSS]
     shown = mail.sendmail365(
