@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -10,6 +12,8 @@
 #include "core/buf.h"
 #include "core/failure.h"
 #include "core/file.h"
+#include "mail/complete.h"
+#include "mail/permit.h"
 
 #define SYSTEM_FILE SENDMAIL365_SYSCONFDIR "/aliases"
 
@@ -66,6 +70,22 @@ read_file(const char *path, struct buf *text, struct failure *f)
 	return r;
 }
 
+/* "ops@localhost" in a list is "ops".  A public name of this host may be that
+ * of real mailboxes, so that it stays. */
+static void
+add_hosts(struct aliases *a)
+{
+	char *host_name = complete_host_name(0);
+
+	aliases_add_host(a, "localhost");
+	aliases_add_host(a, "localhost.localdomain");
+	if (permit_is_private(host_name))
+		aliases_add_host(a, host_name);
+	host_name[strcspn(host_name, ".")] = '\0';
+	aliases_add_host(a, host_name);
+	free(host_name);
+}
+
 int
 config_load_aliases(const struct config *config, aliases_report *report,
     void *context, struct aliases **out, struct failure *f)
@@ -75,10 +95,12 @@ config_load_aliases(const struct config *config, aliases_report *report,
 	int line;
 	int r = config_own_aliases(config, &line, out, f);
 
+	if (r == -1)
+		return -1;
+	add_hosts(*out);
 	/* No file is as good as an empty one, unless it was asked for. */
-	if (r == -1 ||
-	    (path == NULL && faccessat(AT_FDCWD, SYSTEM_FILE, F_OK, 0) == -1))
-		return r;
+	if (path == NULL && faccessat(AT_FDCWD, SYSTEM_FILE, F_OK, 0) == -1)
+		return 0;
 	if (path == NULL)
 		path = SYSTEM_FILE;
 	buf_init(&text, ALIASES_FILE_MAX);
