@@ -141,7 +141,8 @@ def test_configuration(tmp_path, costume, options, keys):
                 line.rstrip("\n").split(" = ")
                 for line in stream if " = " in line
             )
-        for key in "user", "host", "port", "ca_file", "state_directory":
+        for key in ("user", "host", "port", "ca_file", "state_directory",
+                    "file"):
             del lines[key]
         assert list(lines) == keys
         assert lines.get("cloud", costume) == costume

@@ -423,7 +423,7 @@ def test_each_sender_signs_in(rules):
 def test_who_of_two_senders_signs_in(rules, author, envelope, user):
     mail = rules("", user="{sender}", send_as=", ".join(MEMBERS))
     sent = send(mail, author, envelope)
-    assert (sent.user, sent.sender.lower()) == (user, user)
+    assert (sent.user.lower(), sent.sender.lower()) == (user, user)
     [address] = sent.parsed["From"].addresses
     assert address.addr_spec.lower() == user
 
