@@ -170,22 +170,22 @@ check_order(const struct rule_list *rules, int *line, struct failure *f)
 	    narrow->pattern.text, wide->line, wide->pattern.text);
 }
 
-/* May a rule's new address be one that this pattern means? */
+/* May what a rule of [rewrite] makes of a sender be one that this pattern
+ * means? */
 static bool
-may_become(const struct rule *rewrite, const struct pattern *pattern)
+may_become(const struct mailbox *to, const struct pattern *pattern)
 {
-	struct pattern_subject subject = { .address = &rewrite->to };
+	struct pattern_subject subject = { .address = to };
 	struct pattern domain = { .kind = PATTERN_ADDRESS, .domain = NULL };
 	char any[] = "*";
 
-	if (rewrite->to.local != NULL)
+	if (to->local != NULL)
 		return pattern_matches(pattern, &subject);
-	if (rewrite->to.domain == NULL || pattern->kind != PATTERN_ADDRESS)
+	if (to->domain == NULL || pattern->kind != PATTERN_ADDRESS)
 		return true;
 	domain.local = any;
 	domain.domain = pattern->domain;
-	subject.address =
-	    &(const struct mailbox){ NULL, any, rewrite->to.domain };
+	subject.address = &(const struct mailbox){ NULL, any, to->domain };
 	return pattern_matches(&domain, &subject);
 }
 
@@ -204,7 +204,7 @@ find_rewriting(const struct config *c, const struct rule *route)
 	for (size_t i = 0; i < c->rewrite_rules.count; i++) {
 		const struct rule *rewrite = &c->rewrite_rules.items[i];
 
-		if (may_become(rewrite, &route->pattern))
+		if (may_become(&rewrite->to, &route->pattern))
 			return NULL;
 		if (hiding == NULL &&
 		    pattern_covers(&rewrite->pattern, &route->pattern))
@@ -279,13 +279,46 @@ is_routed_well(const struct config *c, const struct mailbox *m)
 	return account_allows(&c->accounts[c->route_default.account], m);
 }
 
+/* May any account send as anybody of this domain? */
+static bool
+has_senders_in(const struct config *c, const struct mailbox *domain)
+{
+	for (size_t i = 0; i < c->account_count; i++) {
+		const struct account *a = &c->accounts[i];
+
+		if (a->user.domain != NULL &&
+		    span_is_nocase(span_of(domain->domain), a->user.domain))
+			return true;
+		for (size_t j = 0; j < a->send_as.count; j++)
+			if (may_become(domain, &a->send_as.items[j]))
+				return true;
+	}
+	return false;
+}
+
+/* "@DOMAIN" or "{sender}". */
+static int
+check_open_target(
+    const struct config *c, const struct rule *rule, struct failure *f)
+{
+	if (rule->to.domain == NULL || has_senders_in(c, &rule->to))
+		return 0;
+	return failure_set(f, FAILURE_CONFIG,
+	    "rule: no account may send as anybody %s; add addresses of that "
+	    "domain to send_as of one, and give that mailbox Send As in "
+	    "Exchange",
+	    rule->target);
+}
+
 static int
 check_target(const struct config *c, const struct rule *rule, struct failure *f)
 {
 	const struct account *allowing;
 	char *target;
 
-	if (rule->to.local == NULL || is_routed_well(c, &rule->to))
+	if (rule->to.local == NULL)
+		return check_open_target(c, rule, f);
+	if (is_routed_well(c, &rule->to))
 		return 0;
 	allowing = find_allowing(c, &rule->to);
 	if (allowing == NULL)

@@ -99,6 +99,12 @@ MISTAKES = {
         "[rewrite]\nrule = root ceo@contoso.example\n",
         "rule =", ["no account may send as ceo@contoso.example",
                    "add it to send_as", "Send As in Exchange"]),
+    "target-domain-that-nobody-may-use": (
+        "[account shop]\nsend_as = @shop.example\n[route]\n"
+        "rule = @shop.example shop\n[rewrite]\n"
+        "rule = root @fabrikam.example\n",
+        "rule = root", ["no account may send as anybody @fabrikam.example",
+                        "add addresses of that domain to send_as"]),
     "target-of-another-account": (
         f"[account shop]\n[rewrite]\nrule = root {SHOP}\n"
         "[route]\nrule = @shop.example shop\n",

@@ -178,9 +178,12 @@ TARGETS = {
     "domain-of-an-envelope": (
         "@web.example", None, "jane@x.example",
         (None, "jane@web.example")),
-    "domain-not-in-send_as": (
-        "@fabrikam.example", "Jane <jane@x.example>", "jane@x.example",
+    "domain-of-the-account-alone": (
+        "@contoso.example", "Jane <jane@x.example>", "alerts@x.example",
         (f"Jane <{ALERTS}>", ALERTS)),
+    "domain-of-the-account-itself": (
+        "@contoso.example", "Alerts <alerts@x.example>", "root",
+        (f"Alerts <{ALERTS}>", ALERTS)),
     "sender": ("{sender}", "Jane <jane@web.example>", "jane@web.example",
                ("Jane <jane@web.example>", "jane@web.example")),
     "sender-of-two": ("{sender}", "Jane <jane@web.example>", "root",
