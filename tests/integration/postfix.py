@@ -179,6 +179,7 @@ class Postfix:
         self._introspection = Introspection(tenant)
         self._processes = []
         self._logged = 0
+        self._probes = 0  # sessions of our own that it must have logged
         # Short, since the path of a socket has 107 octets; open, since the
         # users of Postfix and Dovecot come through it.
         self.here = Path(tempfile.mkdtemp(prefix="postfix-"))
@@ -232,7 +233,8 @@ class Postfix:
         """Wait until nothing is under way; the next session is the first."""
         def is_idle():
             log = self.log
-            return (log.count(": connect from ") == log.count(SESSION_END)
+            ended = log.count(SESSION_END)
+            return (log.count(": connect from ") == ended >= self._probes
                     and log.count(": client=") == log.count(": removed\n"))
 
         if not wait_until(is_idle, STOP_SECONDS):
@@ -298,6 +300,7 @@ class Postfix:
             with socket.create_connection(
                     ("127.0.0.1", self.port), START_SECONDS) as client:
                 greeting = client.recv(512)
+                self._probes += greeting != b""
                 client.sendall(b"QUIT\r\n")
                 return greeting.startswith(b"220 ")
         except OSError:
