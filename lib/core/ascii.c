@@ -3,56 +3,6 @@
 #include "core/buf.h"
 
 bool
-ascii_is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-bool
-ascii_is_alpha(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-bool
-ascii_is_alnum(char c)
-{
-	return ascii_is_alpha(c) || ascii_is_digit(c);
-}
-
-bool
-ascii_is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-bool
-ascii_is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-bool
-ascii_is_control(char c)
-{
-	return (c >= 0 && c < ' ') || c == 0x7f;
-}
-
-bool
-ascii_is_8bit(char c)
-{
-	return ((unsigned char)c & 0x80) != 0;
-}
-
-char
-ascii_lower(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return (char)(c - 'A' + 'a');
-	return c;
-}
-
-bool
 ascii_equal_nocase(const char *a, const char *b, size_t len)
 {
 	for (size_t i = 0; i < len; i++)

@@ -2,7 +2,8 @@
  * ascii - characters and numbers without a locale
  *
  * Message and network bytes are never given to <ctype.h>: it depends on the
- * locale and on the sign of char.
+ * locale and on the sign of char.  What looks at one character is inline:
+ * parsers ask it of every one of theirs.
  */
 #ifndef CORE_ASCII_H
 #define CORE_ASCII_H
@@ -14,28 +15,62 @@
 struct span;
 
 /* 0 to 9. */
-bool ascii_is_digit(char c);
+static inline bool
+ascii_is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
 
 /* A to Z and a to z. */
-bool ascii_is_alpha(char c);
+static inline bool
+ascii_is_alpha(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 /* A letter or a digit. */
-bool ascii_is_alnum(char c);
+static inline bool
+ascii_is_alnum(char c)
+{
+	return ascii_is_alpha(c) || ascii_is_digit(c);
+}
 
 /* Blank or tab: WSP of RFC 5234. */
-bool ascii_is_blank(char c);
+static inline bool
+ascii_is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
 
 /* Blank, tab, CR or LF. */
-bool ascii_is_space(char c);
+static inline bool
+ascii_is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
 
 /* Below 0x20, or 0x7f: must not reach a command, a log or a terminal. */
-bool ascii_is_control(char c);
+static inline bool
+ascii_is_control(char c)
+{
+	return (c >= 0 && c < ' ') || c == 0x7f;
+}
 
 /* Outside US-ASCII. */
-bool ascii_is_8bit(char c);
+static inline bool
+ascii_is_8bit(char c)
+{
+	return ((unsigned char)c & 0x80) != 0;
+}
 
 /* The small form of A to Z; others stay. */
-char ascii_lower(char c);
+static inline char
+ascii_lower(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (char)(c - 'A' + 'a');
+	return c;
+}
 
 /* Compare len bytes without regard to the case of ASCII letters. */
 bool ascii_equal_nocase(const char *a, const char *b, size_t len);
