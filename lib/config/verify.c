@@ -196,20 +196,16 @@ may_become(const struct mailbox *to, const struct pattern *pattern)
 static const struct rule *
 find_rewriting(const struct config *c, const struct rule *route)
 {
-	const struct rule *hiding = NULL;
+	const struct rule *hiding;
 
 	if (route->pattern.kind == PATTERN_ANY ||
 	    route->pattern.kind == PATTERN_USER)
 		return NULL;
-	for (size_t i = 0; i < c->rewrite_rules.count; i++) {
-		const struct rule *rewrite = &c->rewrite_rules.items[i];
-
-		if (may_become(&rewrite->to, &route->pattern))
-			return NULL;
-		if (hiding == NULL &&
-		    pattern_covers(&rewrite->pattern, &route->pattern))
-			hiding = rewrite;
-	}
+	hiding = rule_find_covering(
+	    &c->rewrite_rules, c->rewrite_rules.count, &route->pattern);
+	for (size_t i = 0; i < c->rewrite_rules.count && hiding != NULL; i++)
+		if (may_become(&c->rewrite_rules.items[i].to, &route->pattern))
+			hiding = NULL;
 	return hiding;
 }
 

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/buf.h"
 
@@ -32,6 +33,10 @@ struct pattern {
 	enum pattern_kind kind;
 	char *local;  /* of an address, a name, or the user's name */
 	char *domain; /* of an address */
+	/* for pattern_covers(): a hash of each half, and ones where that half
+	 * has no '*' and must be met */
+	uint64_t key;
+	uint64_t mask;
 };
 
 struct pattern_list {

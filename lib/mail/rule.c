@@ -45,16 +45,28 @@ rule_find(const struct rule_list *rules, const struct rule_senders *senders)
 }
 
 const struct rule *
+rule_find_covering(
+    const struct rule_list *rules, size_t count, const struct pattern *narrow)
+{
+	for (size_t i = 0; i < count; i++)
+		if (pattern_covers(&rules->items[i].pattern, narrow))
+			return &rules->items[i];
+	return NULL;
+}
+
+const struct rule *
 rule_find_unreachable(
     const struct rule_list *rules, const struct rule **out_wide)
 {
-	for (size_t i = 1; i < rules->count; i++)
-		for (size_t j = 0; j < i; j++)
-			if (pattern_covers(&rules->items[j].pattern,
-				&rules->items[i].pattern)) {
-				*out_wide = &rules->items[j];
-				return &rules->items[i];
-			}
+	for (size_t i = 1; i < rules->count; i++) {
+		const struct rule *wide =
+		    rule_find_covering(rules, i, &rules->items[i].pattern);
+
+		if (wide == NULL)
+			continue;
+		*out_wide = wide;
+		return &rules->items[i];
+	}
 	return NULL;
 }
 

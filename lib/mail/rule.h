@@ -55,6 +55,11 @@ struct rule_match {
 struct rule_match rule_find(
     const struct rule_list *rules, const struct rule_senders *senders);
 
+/* Of the first count rules the first one that means whatever narrow does, as
+ * pattern_covers(); NULL: there is none. */
+const struct rule *rule_find_covering(
+    const struct rule_list *rules, size_t count, const struct pattern *narrow);
+
 /*
  * The first rule that is never reached because one before it means whatever
  * it does.  Returns it, and that other in *out_wide; NULL: there is none.
