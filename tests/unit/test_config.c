@@ -14,6 +14,7 @@
 
 #include "config/conffile.h"
 #include "config/config.h"
+#include "config/schema.h"
 #include "core/alloc.h"
 #include "core/ascii.h"
 #include "core/buf.h"
@@ -83,42 +84,96 @@ test_smallest_file_has_all_defaults(void **state)
 	assert_int_equal(a->send_as.count, 0);
 	assert_int_equal(a->recipients_per_message, 500);
 	assert_int_equal(a->timeout, 0);
+	assert_null(a->login);
+	assert_false(a->is_sender);
 	config_free(&c);
 	assert_null(c);
 	config_free(&c);
 }
 
 static void
-test_every_key_is_stored(void **state)
+test_rules_and_ways_have_defaults(void **state)
 {
-	struct config *c = parse("[account main-1_a.b]\n"
-				 "user = <Alerts@contoso.com>\n"
-				 "auth = client-secret\n"
-				 "tenant = " ID "\n"
-				 "client_id = " ID "\n"
-				 "client_secret_file = /run/secret\n"
-				 "password_file = pw/file\n"
-				 "cloud = china\n"
-				 "host = localhost\n"
-				 "port = 65535\n"
-				 "authority = https://localhost:8443\n"
-				 "scope = https://example.com/.default\n"
-				 "ca_file = ca.pem\n"
-				 "proxy = http://u:p@proxy:3128\n"
-				 "send_as = a@x.org, @x.net,*@x.com\n"
-				 "send_as = *\n"
-				 "recipients_per_message = 1000\n"
-				 "timeout = 3600\n"
-				 "[rewrite]\n"
-				 "domain = contoso.com\n"
-				 "[service]\n"
-				 "state_directory = /srv/state\n"
-				 "[log]\n"
-				 "to = stderr\n"
-				 "level = debug\n");
-	const struct account *a = &c->accounts[0];
+	struct config *c = parse(ACCOUNT);
 
 	(void)state;
+	assert_int_equal(c->rewrite_rules.count, 0);
+	assert_int_equal(c->route_rules.count, 0);
+	assert_null(c->route_default.target);
+	assert_int_equal(c->route_default.account, 0);
+	assert_null(c->display_name);
+	assert_int_equal(c->no_reply_to.count, 0);
+	assert_true(c->keeps_original);
+	assert_false(c->marks_automatic);
+	assert_null(c->aliases_file);
+	assert_int_equal(c->alias_count, 0);
+	assert_null(c->alias_default.list);
+	assert_false(c->direct_send.is_enabled);
+	assert_int_equal(c->direct_send.tls, DIRECT_TLS_VERIFY);
+	assert_int_equal(c->direct_send.port, 25);
+	assert_null(c->direct_send.mx);
+	assert_null(c->direct_send.ca_file);
+	assert_int_equal(c->direct_send.internal_domains.count, 0);
+	config_free(&c);
+}
+
+static const char every_key[] = "[account main-1_a.b]\n"
+				"user = <Alerts@contoso.com>\n"
+				"auth = client-secret\n"
+				"tenant = " ID "\n"
+				"client_id = " ID "\n"
+				"client_secret_file = /run/secret\n"
+				"password_file = pw/file\n"
+				"cloud = china\n"
+				"host = localhost\n"
+				"port = 65535\n"
+				"authority = https://localhost:8443\n"
+				"scope = https://example.com/.default\n"
+				"ca_file = ca.pem\n"
+				"proxy = http://u:p@proxy:3128\n"
+				"send_as = a@x.org, @x.net,*@x.com\n"
+				"send_as = *\n"
+				"recipients_per_message = 1000\n"
+				"timeout = 3600\n"
+				"[account relay]\n"
+				"user = b@x.org\n"
+				"login = one|two|three\n"
+				"password_file = pw\n"
+				"[rewrite]\n"
+				"domain = contoso.com\n"
+				"rule = root Alerts@contoso.com\n"
+				"rule = user:www-data @contoso.com\n"
+				"rule = * {sender}\n"
+				"display_name = {name} via {host}\n"
+				"reply_to = never @x.org, user:cron, root\n"
+				"original_from = never\n"
+				"auto_submitted = add\n"
+				"[aliases]\n"
+				"file = aliases\n"
+				"root = boss@contoso.com\n"
+				"default = root, b@x.org\n"
+				"\"file\" = \\root\n"
+				"[route]\n"
+				"rule = @x.org relay\n"
+				"rule = @y.org B@x.org\n"
+				"default = main-1_a.b\n"
+				"[direct_send]\n"
+				"enabled = yes\n"
+				"internal_domains = x.org, x.net\n"
+				"internal_domains = x.com\n"
+				"mx = mx.x.org\n"
+				"port = 2525\n"
+				"tls = encrypt\n"
+				"ca_file = /ca.pem\n"
+				"[service]\n"
+				"state_directory = /srv/state\n"
+				"[log]\n"
+				"to = stderr\n"
+				"level = debug\n";
+
+static void
+check_every_account(const struct account *a)
+{
 	assert_string_equal(a->name, "main-1_a.b");
 	assert_string_equal(a->user.local, "Alerts");
 	assert_int_equal(a->auth, AUTH_CLIENT_SECRET);
@@ -139,11 +194,128 @@ test_every_key_is_stored(void **state)
 	assert_string_equal(a->send_as.items[3].text, "*");
 	assert_int_equal(a->recipients_per_message, 1000);
 	assert_int_equal(a->timeout, 3600);
+	assert_null(a->login);
+	assert_false(a->is_sender);
+	assert_string_equal(a[1].name, "relay");
+	assert_int_equal(a[1].line, 19);
+	assert_int_equal(a[1].auth, AUTH_PASSWORD);
+	assert_string_equal(a[1].login, "one|two|three");
+}
+
+static void
+assert_rule(const struct rule *rule, int line, const char *pattern,
+    const char *target, size_t account)
+{
+	assert_int_equal(rule->line, line);
+	assert_string_equal(rule->pattern.text, pattern);
+	assert_string_equal(rule->target, target);
+	assert_int_equal(rule->account, account);
+}
+
+static void
+check_every_rule(const struct config *c)
+{
+	const struct rule *rewrite = c->rewrite_rules.items;
+	const struct rule *route = c->route_rules.items;
+
 	assert_string_equal(c->rewrite_domain, "contoso.com");
+	assert_int_equal(c->rewrite_rules.count, 3);
+	assert_rule(&rewrite[0], 25, "root", "Alerts@contoso.com", 0);
+	assert_string_equal(rewrite[0].to.local, "Alerts");
+	assert_string_equal(rewrite[0].to.domain, "contoso.com");
+	assert_rule(&rewrite[1], 26, "user:www-data", "@contoso.com", 0);
+	assert_null(rewrite[1].to.local);
+	assert_string_equal(rewrite[1].to.domain, "contoso.com");
+	assert_rule(&rewrite[2], 27, "*", "{sender}", 0);
+	assert_null(rewrite[2].to.local);
+	assert_null(rewrite[2].to.domain);
+	assert_string_equal(c->display_name, "{name} via {host}");
+	assert_int_equal(c->no_reply_to.count, 3);
+	assert_string_equal(c->no_reply_to.items[0].text, "@x.org");
+	assert_int_equal(c->no_reply_to.items[1].kind, PATTERN_USER);
+	assert_int_equal(c->no_reply_to.items[2].kind, PATTERN_NAME);
+	assert_false(c->keeps_original);
+	assert_true(c->marks_automatic);
+	assert_int_equal(c->route_rules.count, 2);
+	assert_rule(&route[0], 38, "@x.org", "relay", 1);
+	assert_rule(&route[1], 39, "@y.org", "B@x.org", 1);
+	assert_string_equal(c->route_default.target, "main-1_a.b");
+	assert_int_equal(c->route_default.account, 0);
+}
+
+static void
+check_every_other(const struct config *c)
+{
+	const struct direct_send *d = &c->direct_send;
+
+	assert_string_equal(c->aliases_file, "/etc/s/aliases");
+	assert_int_equal(c->alias_count, 2);
+	assert_string_equal(c->aliases[0].name, "root");
+	assert_string_equal(c->aliases[0].list, "boss@contoso.com");
+	assert_int_equal(c->aliases[0].line, 34);
+	assert_string_equal(c->aliases[1].name, "\"file\"");
+	assert_string_equal(c->alias_default.list, "root, b@x.org");
+	assert_int_equal(c->alias_default.line, 35);
+	assert_true(d->is_enabled);
+	assert_int_equal(d->internal_domains.count, 3);
+	assert_string_equal(d->internal_domains.items[0], "x.org");
+	assert_string_equal(d->internal_domains.items[1], "x.net");
+	assert_string_equal(d->internal_domains.items[2], "x.com");
+	assert_string_equal(d->mx, "mx.x.org");
+	assert_int_equal(d->port, 2525);
+	assert_int_equal(d->tls, DIRECT_TLS_ENCRYPT);
+	assert_string_equal(d->ca_file, "/ca.pem");
 	assert_string_equal(c->state_directory, "/srv/state");
 	assert_int_equal(c->log_sink, LOG_TO_STDERR);
 	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
+}
+
+static void
+test_every_key_is_stored(void **state)
+{
+	struct config *c = parse(every_key);
+
+	(void)state;
+	assert_int_equal(c->account_count, 2);
+	check_every_account(c->accounts);
+	check_every_rule(c);
+	check_every_other(c);
 	config_free(&c);
+}
+
+/* Does the section of text have a line "key = "? */
+static bool
+has_key(const char *text, const char *section, const char *key)
+{
+	char *title = xasprintf("[%s", section);
+	char *line = xasprintf("\n%s = ", key);
+	bool has = false;
+
+	while (!has && (text = strstr(text, title)) != NULL) {
+		const char *end = strstr(text, "\n[");
+		const char *found = strstr(text, line);
+
+		has = found != NULL && (end == NULL || found < end);
+		text++;
+	}
+	free(title);
+	free(line);
+	return has;
+}
+
+static void
+test_every_key_means_every_key(void **state)
+{
+	size_t count;
+	const struct schema_key *keys = schema_keys(&count);
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		const char *section = schema_section_name(keys[i].section);
+
+		if (!has_key(every_key, section, keys[i].name))
+			fail_msg("[%s] %s", section, keys[i].name);
+	}
 }
 
 static void
@@ -770,19 +942,388 @@ test_paths(void **state)
 	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
 }
 
+/* ---- accounts of other kinds ---- */
+
+#define SENDER                               \
+	"[account]\n"                        \
+	"user = {sender}\n"                  \
+	"tenant = contoso.onmicrosoft.com\n" \
+	"client_id = " ID "\n"               \
+	"client_secret_file = client-secret\n"
+
+static void
+test_every_sender_may_sign_in(void **state)
+{
+	struct config *c = parse(SENDER "send_as = @contoso.com\n");
+	const struct account *a = &c->accounts[0];
+
+	(void)state;
+	assert_true(a->is_sender);
+	assert_null(a->user.local);
+	assert_null(a->user.domain);
+	assert_int_equal(a->auth, AUTH_CLIENT_SECRET);
+	assert_string_equal(a->host, "smtp.office365.com");
+	config_free(&c);
+}
+
+/* A relay, or Direct Send alone: nothing is submitted to Exchange without a
+ * sign-in. */
+static void
+test_nobody_signs_in(void **state)
+{
+	static const struct {
+		const char *in;
+		const char *host;
+	} rows[] = {
+		{ "[account]\nuser = a@x.org\nauth = none\nhost = h.org\n",
+		    "h.org" },
+		{ "[account]\nuser = a@x.org\nauth = none\n"
+		  "[direct_send]\nenabled = yes\n",
+		    NULL },
+		{ "[direct_send]\nenabled = yes\n"
+		  "[account]\nhost = h.org\nauth = none\nuser = a@x.org\n",
+		    "h.org" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		struct config *c = parse(rows[i].in);
+		const struct account *a = &c->accounts[0];
+
+		assert_int_equal(a->auth, AUTH_NONE);
+		if (rows[i].host == NULL)
+			assert_null(a->host);
+		else
+			assert_string_equal(a->host, rows[i].host);
+		assert_string_equal(a->user.domain, "x.org");
+		config_free(&c);
+	}
+}
+
+static void
+test_accounts_that_contradict_themselves(void **state)
+{
+#define NO_SENDER                                                           \
+	"t.conf:1: [account]: user = {sender} needs auth = client-secret: " \
+	"an application can sign in to many mailboxes, a password belongs " \
+	"to one"
+	static const struct refused rows[] = {
+		{ "{sender} with a password",
+		    "[account]\nuser = {sender}\npassword_file = p\n"
+		    "send_as = @x.org\n",
+		    NO_SENDER },
+		{ "{sender} and auth = password",
+		    SENDER "auth = password\npassword_file = p\n", NO_SENDER },
+		{ "{sender} without sign-in",
+		    "[account]\nuser = {sender}\nauth = none\n"
+		    "host = h.org\nsend_as = @x.org\n",
+		    NO_SENDER },
+		{ "{sender} that may be anybody", SENDER,
+		    "t.conf:1: [account]: \"send_as\" is missing: with user = "
+		    "{sender} it names the mailboxes that may sign in, such as "
+		    "@contoso.com" },
+		{ "{Sender}", "[account]\nuser = {Sender}\n",
+		    "t.conf:2: user: \"{Sender}\" has no domain; write the "
+		    "whole address" },
+		{ "login without password", ACCOUNT "login = x\n",
+		    "t.conf:1: [account]: login goes with password_file only; "
+		    "remove it" },
+		{ "login without sign-in",
+		    "[account a]\nuser = a@x.org\nauth = none\nlogin = x\n",
+		    "t.conf:1: [account a]: login goes with password_file "
+		    "only; remove it" },
+		{ "login for {sender}", SENDER "send_as = *\nlogin = x\n",
+		    "t.conf:1: [account]: login goes with password_file only; "
+		    "remove it" },
+		{ "no way to send", "[account]\nuser = a@x.org\nauth = none\n",
+		    "t.conf:1: auth = none, but nothing can be sent: set host "
+		    "to a relay that wants no sign-in, or enabled = yes in "
+		    "[direct_send]" },
+		{ "no way to send for one of two",
+		    ACCOUNT "[account b]\nuser = a@x.org\nauth = none\n"
+			    "[route]\nrule = @x.org b\n",
+		    "t.conf:6: auth = none, but nothing can be sent: set host "
+		    "to a relay that wants no sign-in, or enabled = yes in "
+		    "[direct_send]" },
+		{ "Direct Send that is not enabled",
+		    "[account]\nuser = a@x.org\nauth = none\n"
+		    "[direct_send]\nenabled = no\ninternal_domains = x.org\n",
+		    "t.conf:1: auth = none, but nothing can be sent: set host "
+		    "to a relay that wants no sign-in, or enabled = yes in "
+		    "[direct_send]" },
+		{ "no user", "[account]\nauth = none\nhost = h.org\n",
+		    "t.conf:1: [account]: \"user\" is missing: the address "
+		    "that mail is sent from" },
+	};
+
+	(void)state;
+	check_all_refused(rows, N_ELEMENTS(rows));
+}
+
+/* ---- values of rules and lists ---- */
+
+#define NO_DOMAIN "\" is not a domain such as contoso.com"
+#define NO_RULE(text, target)                                          \
+	"t.conf:2: rule: \"" text "\" is no rule; write a pattern, a " \
+	"blank and " target
+#define REWRITE_TARGET "the address to send as, @DOMAIN or {sender}"
+#define NO_WORD(key, word, known)    \
+	"t.conf:2: " key ": \"" word \
+	"\" is not a known value; known are: " known
+
+static void
+test_rules_that_are_refused(void **state)
+{
+	static const struct refused rows[] = {
+		{ "a rule of one word", "[rewrite]\nrule = root\n",
+		    NO_RULE("root", REWRITE_TARGET) },
+		{ "a rule of three words",
+		    "[rewrite]\nrule = root -> a@x.org\n",
+		    NO_RULE("root -> a@x.org", REWRITE_TARGET) },
+		{ "a quoted blank", "[rewrite]\nrule = \"a b\"@x.org a@x.org\n",
+		    NO_RULE("\"a b\"@x.org a@x.org", REWRITE_TARGET) },
+		{ "a route of one word", "[route]\nrule = *\n",
+		    NO_RULE("*", "the name of an account") },
+		{ "a pattern that is none", "[rewrite]\nrule = a@ b@x.org\n",
+		    "t.conf:2: rule: \"" NO_DOMAIN },
+		{ "a route's pattern that is none",
+		    "[route]\nrule = a@x..org two\n",
+		    "t.conf:2: rule: \"x..org" NO_DOMAIN },
+		{ "two stars", "[route]\nrule = *a*@x.org two\n",
+		    "t.conf:2: rule: \"*a*@x.org\" has more than one \"*\" "
+		    "before or behind the \"@\"; one stands for any text" },
+		{ "a user that is none", "[route]\nrule = user: two\n",
+		    "t.conf:2: rule: \"user:\" names no user; write "
+		    "user:NAME, such as user:www-data" },
+		{ "a target without domain", "[rewrite]\nrule = * root\n",
+		    "t.conf:2: rule: \"root\" has no domain; write the whole "
+		    "address" },
+		{ "a target that is a name",
+		    "[rewrite]\nrule = * <a@x.org>(A)\n",
+		    "t.conf:2: rule: \"<a@x.org>(A)\" is more than an "
+		    "address; leave the name out" },
+		{ "a target that is none", "[rewrite]\nrule = * a@@x.org\n",
+		    "t.conf:2: rule: bad address \"a@@x.org\": the domain is "
+		    "missing" },
+		{ "a target that is a pattern",
+		    "[rewrite]\nrule = * @*.x.org\n",
+		    "t.conf:2: rule: \"*.x.org" NO_DOMAIN },
+		{ "a target's domain without dot",
+		    "[rewrite]\nrule = * @web1\n",
+		    "t.conf:2: rule: \"web1" NO_DOMAIN },
+		{ "a target of another brace", "[rewrite]\nrule = * {user}\n",
+		    "t.conf:2: rule: \"{user}\" has no domain; write the whole "
+		    "address" },
+	};
+
+	(void)state;
+	check_all_refused(rows, N_ELEMENTS(rows));
+}
+
+static void
+test_rewriting_that_is_refused(void **state)
+{
+	static const struct refused rows[] = {
+		{ "a display name's word",
+		    "[rewrite]\ndisplay_name = {name} at {site}\n",
+		    "t.conf:2: display_name: \"{site}\" stands for nothing; "
+		    "known are {name}, {address}, {user} and {host}" },
+		{ "a brace that is not closed",
+		    "[rewrite]\ndisplay_name = {name} {host\n",
+		    "t.conf:2: display_name: \"{host\" stands for nothing; "
+		    "known are {name}, {address}, {user} and {host}" },
+		{ "a brace within braces",
+		    "[rewrite]\ndisplay_name = {{name}}\n",
+		    "t.conf:2: display_name: \"{{name}\" stands for nothing; "
+		    "known are {name}, {address}, {user} and {host}" },
+		{ "no word for reply_to", "[rewrite]\nreply_to = always\n",
+		    NO_WORD("reply_to", "always",
+			"original, never, never PATTERN, ...") },
+		{ "original takes no patterns",
+		    "[rewrite]\nreply_to = original @x.org\n",
+		    NO_WORD("reply_to", "original @x.org",
+			"original, never, never PATTERN, ...") },
+		{ "a pattern alone", "[rewrite]\nreply_to = @x.org\n",
+		    NO_WORD("reply_to", "@x.org",
+			"original, never, never PATTERN, ...") },
+		{ "a comma too many", "[rewrite]\nreply_to = never @x.org,\n",
+		    "t.conf:2: reply_to: nothing stands before or behind a "
+		    "comma" },
+		{ "a pattern of reply_to that is none",
+		    "[rewrite]\nreply_to = never @x.org, user:\n",
+		    "t.conf:2: reply_to: \"user:\" names no user; write "
+		    "user:NAME, such as user:www-data" },
+		{ "original_from", "[rewrite]\noriginal_from = no\n",
+		    NO_WORD("original_from", "no", "never, add") },
+		{ "auto_submitted", "[rewrite]\nauto_submitted = yes\n",
+		    NO_WORD("auto_submitted", "yes", "never, add") },
+		{ "auto_submitted, nearly",
+		    "[rewrite]\nauto_submitted = nevr\n",
+		    "t.conf:2: auto_submitted: \"nevr\" is not a known value; "
+		    "did you mean \"never\"?" },
+	};
+
+	(void)state;
+	check_all_refused(rows, N_ELEMENTS(rows));
+}
+
+static void
+test_direct_send_that_is_refused(void **state)
+{
+	static const struct refused rows[] = {
+		{ "enabled", "[direct_send]\nenabled = true\n",
+		    NO_WORD("enabled", "true", "no, yes") },
+		{ "enabled in capitals", "[direct_send]\nenabled = YES\n",
+		    "t.conf:2: enabled: \"YES\" is not a known value; did you "
+		    "mean \"yes\"?" },
+		{ "tls", "[direct_send]\ntls = no\n",
+		    NO_WORD("tls", "no", "verify, encrypt") },
+		{ "tls of a failing kind", "[direct_send]\ntls = verfy\n",
+		    "t.conf:2: tls: \"verfy\" is not a known value; did you "
+		    "mean \"verify\"?" },
+		{ "a domain without dot",
+		    "[direct_send]\ninternal_domains = x.org, web1\n",
+		    "t.conf:2: internal_domains: \"web1" NO_DOMAIN },
+		{ "a domain that is a pattern",
+		    "[direct_send]\ninternal_domains = *.x.org\n",
+		    "t.conf:2: internal_domains: \"*.x.org" NO_DOMAIN },
+		{ "an address for a domain",
+		    "[direct_send]\ninternal_domains = a@x.org\n",
+		    "t.conf:2: internal_domains: \"a@x.org" NO_DOMAIN },
+		{ "no domain", "[direct_send]\ninternal_domains = ,\n",
+		    "t.conf:2: internal_domains: nothing stands before or "
+		    "behind a comma" },
+		{ "an MX that is an address", "[direct_send]\nmx = 192.0.2.1\n",
+		    "t.conf:2: mx: \"192.0.2.1\" is not a DNS name; an IP "
+		    "address cannot be used, since Exchange's certificates and "
+		    "addresses go by name" },
+		{ "port of Direct Send", "[direct_send]\nport = 0\n",
+		    "t.conf:2: port: \"0\" is not a number from 1 to 65535" },
+		{ "ca_file of Direct Send", "[direct_send]\nca_file = ~/x\n",
+		    "t.conf:2: ca_file: \"~\" has no meaning here; write the "
+		    "whole path" },
+	};
+
+	(void)state;
+	check_all_refused(rows, N_ELEMENTS(rows));
+}
+
+static void
+test_what_stands_in_the_wrong_place(void **state)
+{
+	static const struct refused rows[] = {
+		{ "a user in send_as", "[account]\nsend_as = user:bob\n",
+		    "t.conf:2: send_as: \"user:bob\" is a user; what the "
+		    "mailbox may send as goes by address: write that, or "
+		    "@DOMAIN" },
+		{ "a name pattern in send_as", "[account]\nsend_as = bob*\n",
+		    "t.conf:2: send_as: \"bob*\" has no domain; write the "
+		    "whole address" },
+		{ "a key of a rule's section elsewhere",
+		    "[route]\ndisplay_name = x\n",
+		    "t.conf:2: unknown key \"display_name\" in [route]; it "
+		    "belongs in [rewrite]" },
+		{ "a section's name, nearly", "[aliasses]\n",
+		    "t.conf:1: unknown section [aliasses]; did you mean "
+		    "\"aliases\"?" },
+		{ "a hyphen for an underscore", "[direct-send]\n",
+		    "t.conf:1: unknown section [direct-send]; did you mean "
+		    "\"direct_send\"?" },
+		{ "enabled twice",
+		    "[direct_send]\nenabled = yes\nenabled = yes\n",
+		    "t.conf:3: \"enabled\" is set in line 2 already" },
+		{ "default twice", "[route]\ndefault = a\ndefault = b\n",
+		    "t.conf:3: \"default\" is set in line 2 already" },
+	};
+
+	(void)state;
+	check_all_refused(rows, N_ELEMENTS(rows));
+}
+
+static void
+test_long_login_is_whole(void **state)
+{
+	char login[] = X60 X60 X10 X10 X10 X10 "xxxxxxx";
+	char *text = xasprintf("[account]\nuser = a@x.org\npassword_file = p\n"
+			       "login = %s\n",
+	    login);
+	struct config *c = parse(text);
+
+	(void)state;
+	assert_string_equal(c->accounts[0].login, login);
+	config_free(&c);
+	free(text);
+}
+
+static void
+test_words_that_are_taken(void **state)
+{
+	struct config *c = parse(ACCOUNT "[rewrite]\n"
+					 "display_name = keep\n"
+					 "reply_to = original\n"
+					 "original_from = add\n"
+					 "auto_submitted = never\n"
+					 "[direct_send]\n"
+					 "enabled = no\n"
+					 "tls = verify\n");
+
+	(void)state;
+	assert_null(c->display_name);
+	assert_int_equal(c->no_reply_to.count, 0);
+	assert_true(c->keeps_original);
+	assert_false(c->marks_automatic);
+	assert_false(c->direct_send.is_enabled);
+	assert_int_equal(c->direct_send.tls, DIRECT_TLS_VERIFY);
+	config_free(&c);
+
+	c = parse(ACCOUNT "[rewrite]\n"
+			  "display_name = } {address} {user}{host}{name}\n"
+			  "reply_to = never\n");
+	assert_string_equal(c->display_name, "} {address} {user}{host}{name}");
+	assert_int_equal(c->no_reply_to.count, 1);
+	assert_int_equal(c->no_reply_to.items[0].kind, PATTERN_ANY);
+	config_free(&c);
+}
+
 /* ---- the sample file ---- */
 
-/* Take the "#" off every line "#key = value". */
+/* Take the "#" off every line "#key = value".  login is not for an account
+ * with a client secret: the other one of the sample has it. */
 static void
 uncomment(struct buf *out, const char *text)
 {
 	for (const char *line = text; *line != '\0';) {
 		size_t len = strcspn(line, "\n") + 1;
-		bool is_key = line[0] == '#' && ascii_is_alpha(line[1]);
+		bool is_key = line[0] == '#' && ascii_is_alpha(line[1]) &&
+		    strncmp(line, "#login", 6) != 0;
 
 		assert_int_equal(buf_add(out, line + is_key, len - is_key), 0);
 		line += len;
 	}
+	assert_int_equal(buf_puts(out,
+			     "[account shop]\n"
+			     "user = shop@shop.contoso.com\n"
+			     "password_file = password\n"
+			     "login = apikey\n"),
+	    0);
+}
+
+static void
+check_sample_rules(const struct config *got, const struct config *want)
+{
+	assert_int_equal(got->rewrite_rules.count, 1);
+	assert_int_equal(got->route_rules.count, 1);
+	assert_int_equal(got->route_default.account, 0);
+	assert_null(got->display_name);
+	assert_int_equal(got->no_reply_to.count, 0);
+	assert_int_equal(got->keeps_original, want->keeps_original);
+	assert_int_equal(got->marks_automatic, want->marks_automatic);
+	assert_int_equal(got->alias_count, 0);
+	assert_string_equal(got->aliases_file, "/etc/aliases");
+	assert_int_equal(
+	    got->direct_send.is_enabled, want->direct_send.is_enabled);
+	assert_int_equal(got->direct_send.port, want->direct_send.port);
+	assert_int_equal(got->direct_send.tls, want->direct_send.tls);
 }
 
 static void
@@ -816,6 +1357,7 @@ test_sample_shows_the_defaults(void **state)
 	assert_string_equal(c->state_directory, "/var/lib/sendmail365");
 	assert_int_equal(c->log_sink, defaults->log_sink);
 	assert_int_equal(c->log_level, defaults->log_level);
+	check_sample_rules(c, defaults);
 	config_free(&c);
 	config_free(&defaults);
 	buf_done(&sample);
@@ -1092,7 +1634,9 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_smallest_file_has_all_defaults),
+		cmocka_unit_test(test_rules_and_ways_have_defaults),
 		cmocka_unit_test(test_every_key_is_stored),
+		cmocka_unit_test(test_every_key_means_every_key),
 		cmocka_unit_test(test_auth_follows_from_the_other_keys),
 		cmocka_unit_test(test_clouds),
 		cmocka_unit_test(test_forms_that_mean_the_same),
@@ -1106,6 +1650,15 @@ main(void)
 		cmocka_unit_test(test_numbers_that_are_refused),
 		cmocka_unit_test(test_urls_that_are_refused),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_every_sender_may_sign_in),
+		cmocka_unit_test(test_nobody_signs_in),
+		cmocka_unit_test(test_accounts_that_contradict_themselves),
+		cmocka_unit_test(test_rules_that_are_refused),
+		cmocka_unit_test(test_rewriting_that_is_refused),
+		cmocka_unit_test(test_direct_send_that_is_refused),
+		cmocka_unit_test(test_what_stands_in_the_wrong_place),
+		cmocka_unit_test(test_long_login_is_whole),
+		cmocka_unit_test(test_words_that_are_taken),
 		cmocka_unit_test(test_sample_shows_the_defaults),
 		TEST(test_paths_are_relative_to_the_file),
 		TEST(test_own_file_comes_first),
