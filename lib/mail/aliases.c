@@ -9,6 +9,7 @@
 #include "core/ascii.h"
 #include "core/buf.h"
 #include "core/failure.h"
+#include "mail/address.h"
 #include "mail/aliastext.h"
 
 #define NONE SIZE_MAX /* no entry */
@@ -105,7 +106,7 @@ find_name(const struct aliases *a, struct span name)
 	return slot != 0 ? slot - 1 : NONE;
 }
 
-/* Have a table that is at most half full with count entries. */
+/* Have room for count entries, and a table that is at most half full then. */
 static void
 reserve(struct aliases *a, size_t count)
 {
@@ -117,6 +118,7 @@ reserve(struct aliases *a, size_t count)
 		size *= 2;
 	if (size == old_count)
 		return;
+	a->entries = xreallocarray(a->entries, size / 2, sizeof(*a->entries));
 	a->slots = xcalloc(size, sizeof(*a->slots));
 	a->slot_count = size;
 	for (size_t i = 0; i < old_count; i++)
@@ -124,13 +126,6 @@ reserve(struct aliases *a, size_t count)
 			*find_slot(a, span_of(a->entries[old[i] - 1].name)) =
 			    old[i];
 	free(old);
-}
-
-static void
-append(struct aliases *a, const struct entry *e)
-{
-	a->entries = xgrow(a->entries, a->count, sizeof(*a->entries));
-	a->entries[a->count++] = *e;
 }
 
 /* Add e under its name.  Returns NULL, or the earlier entry that has it. */
@@ -143,7 +138,7 @@ put_named(struct aliases *a, const struct entry *e)
 	slot = find_slot(a, span_of(e->name));
 	if (*slot != 0)
 		return &a->entries[*slot - 1];
-	append(a, e);
+	a->entries[a->count++] = *e;
 	*slot = (uint32_t)a->count;
 	return NULL;
 }
@@ -154,12 +149,38 @@ put_default(struct aliases *a, const struct entry *e)
 {
 	if (a->fallback != NONE)
 		return &a->entries[a->fallback];
+	reserve(a, a->count + 1);
 	a->fallback = a->count;
-	append(a, e);
+	a->entries[a->count++] = *e;
 	return NULL;
 }
 
-/* ---- the configuration and files ---- */
+/* ---- from nothing to all aliases ---- */
+
+struct aliases *
+aliases_new(void)
+{
+	struct aliases *a = xcalloc(1, sizeof(*a));
+
+	a->fallback = NONE;
+	reserve(a, 0);
+	return a;
+}
+
+void
+aliases_free(struct aliases **a)
+{
+	if (*a == NULL)
+		return;
+	for (size_t i = 0; i < (*a)->text_count; i++)
+		free((*a)->texts[i]);
+	free((*a)->texts);
+	free((*a)->hosts);
+	free((*a)->entries);
+	free((*a)->slots);
+	free(*a);
+	*a = NULL;
+}
 
 static int
 check_list(const char *list, struct failure *f)
@@ -291,8 +312,12 @@ struct frame {
  * From an alias to what its list names, depth first.  The stack is an array,
  * since the depth is the file's choice, and each entry is entered once, so
  * that the work does not exceed the size of the lists.  An entry that was left
- * has led to a recipient or a refusal, so nothing is lost where a second way
- * to it ends at once.
+ * has led to a recipient, a refusal or the default, so nothing is lost where
+ * a second way to it ends at once.
+ *
+ * The default has its turn, and states of its own, when the stack is empty:
+ * so what a name leads to is the same wherever one begins, and no loop goes
+ * through the default.
  */
 struct walk {
 	const struct aliases *a;
@@ -303,8 +328,10 @@ struct walk {
 	size_t report_count;
 	struct frame *frames;
 	size_t depth;
-	uint32_t *states; /* by entry: STATE_NEW, STATE_LEFT, or how deep it
-	                     lies in the stack, from 1 */
+	uint32_t *states;   /* by entry: STATE_NEW, STATE_LEFT, or how deep it
+	                       lies in the stack, from 1 */
+	bool wants_default; /* for a name that no alias has */
+	bool is_default;    /* this is its turn */
 };
 
 static const struct entry *
@@ -312,6 +339,12 @@ entry_at(const struct walk *w, size_t place)
 {
 	assert(w->frames != NULL && place < w->depth);
 	return &w->a->entries[w->frames[place].index];
+}
+
+static const struct entry *
+top_of(const struct walk *w)
+{
+	return entry_at(w, w->depth - 1);
 }
 
 /* The strings of r are the expansion's then. */
@@ -347,7 +380,7 @@ has_room(const struct walk *w, const char *name)
 static void
 refuse(struct walk *w, const char *subject, const char *problem)
 {
-	const struct entry *e = entry_at(w, w->depth - 1);
+	const struct entry *e = top_of(w);
 	const char *file = file_of(w->a, e);
 	struct alias_refusal r;
 	char *text;
@@ -368,8 +401,7 @@ refuse(struct walk *w, const char *subject, const char *problem)
 static void
 refuse_member(struct walk *w, const char *why)
 {
-	char *subject =
-	    xasprintf("alias \"%s\"", entry_at(w, w->depth - 1)->name);
+	char *subject = xasprintf("alias \"%s\"", top_of(w)->name);
 	char *problem = xasprintf(": %s", why);
 
 	refuse(w, subject, problem);
@@ -431,27 +463,22 @@ static void
 take_recipient(struct walk *w, struct mailbox m)
 {
 	if (w->out != NULL &&
-	    has_room(w, w->depth > 0 ? entry_at(w, 0)->name : m.local))
+	    has_room(w, w->depth > 0 ? top_of(w)->name : m.local))
 		mailbox_list_take(&w->out->recipients, m);
 	else
 		mailbox_done(&m);
 }
 
-/* A name that no alias has.  The default is not for the names in its own
- * list, or below it. */
+/* A name that no alias has, or whose alias must not be looked up. */
 static void
 take_unknown(struct walk *w, struct mailbox m)
 {
-	size_t fallback = w->a->fallback;
-
-	if (fallback == NONE ||
-	    (w->states[fallback] != STATE_NEW &&
-		w->states[fallback] != STATE_LEFT)) {
+	if (w->a->fallback == NONE || w->is_default) {
 		take_recipient(w, m);
 		return;
 	}
+	w->wants_default = true;
 	mailbox_done(&m);
-	enter(w, fallback);
 }
 
 /* The entry with this name, unless it is the one in whose list it stands. */
@@ -474,15 +501,27 @@ is_own_host(const struct aliases *a, const char *domain)
 	return false;
 }
 
+/* Some local parts, such as "a b", are mailboxes only with a domain. */
+static void
+strip_own_host(const struct aliases *a, struct mailbox *m)
+{
+	struct failure ignored;
+	struct mailbox bare;
+
+	if (m->domain == NULL || !is_own_host(a, m->domain) ||
+	    mailbox_parse(span_of(m->local), &bare, &ignored) == -1)
+		return;
+	mailbox_done(&bare);
+	free(m->domain);
+	m->domain = NULL;
+}
+
 static void
 take_mailbox(struct walk *w, struct mailbox m, bool is_final)
 {
 	size_t index;
 
-	if (m.domain != NULL && is_own_host(w->a, m.domain)) {
-		free(m.domain);
-		m.domain = NULL;
-	}
+	strip_own_host(w->a, &m);
 	if (m.domain != NULL) {
 		take_recipient(w, m);
 		return;
@@ -538,33 +577,6 @@ run(struct walk *w)
 	}
 }
 
-/* ---- what others call ---- */
-
-struct aliases *
-aliases_new(void)
-{
-	struct aliases *a = xcalloc(1, sizeof(*a));
-
-	a->fallback = NONE;
-	reserve(a, 0);
-	return a;
-}
-
-void
-aliases_free(struct aliases **a)
-{
-	if (*a == NULL)
-		return;
-	for (size_t i = 0; i < (*a)->text_count; i++)
-		free((*a)->texts[i]);
-	free((*a)->texts);
-	free((*a)->hosts);
-	free((*a)->entries);
-	free((*a)->slots);
-	free(*a);
-	*a = NULL;
-}
-
 size_t
 aliases_check(const struct aliases *a, const char *file, aliases_report *report,
     void *context)
@@ -591,11 +603,19 @@ aliases_expand(const struct aliases *a, const struct mailbox *m, size_t max,
 	struct walk w = { .a = a, .out = out, .max = max };
 
 	assert(!mailbox_is_null(m));
+	if (out->is_full)
+		return;
 	if (out->states == NULL)
-		out->states = xcalloc(a->count, sizeof(*out->states));
+		out->states = xcalloc(2 * a->count, sizeof(*out->states));
 	w.states = out->states;
 	take_mailbox(&w, mailbox_copy(m), false);
 	run(&w);
+	if (w.wants_default && !out->is_full) {
+		w.is_default = true;
+		w.states += a->count;
+		enter(&w, a->fallback);
+		run(&w);
+	}
 	free(w.frames);
 }
 

@@ -5,9 +5,10 @@
  * aliases(5).  A recipient without a domain is looked up, what its list names
  * without a domain is looked up again, and so on.  Nobody has a mailbox on
  * this host: a name that no alias has, "\name", and a name in its own list
- * ("root: root, boss@contoso.com") go to the default if there is one, else
- * stay bare for the caller to complete or refuse.  Programs, files and
- * ":include:" are refused by name; the rest of such a list still counts.
+ * ("root: root, boss@contoso.com") go to the default.  If there is none, and
+ * where the default itself leads to such a name, the name stays bare for the
+ * caller to complete or to refuse.  Programs, files and ":include:" are
+ * refused by name; the rest of such a list still counts.
  *
  * Names are compared without regard to case.  Of several entries of a name
  * the first counts: add the configuration's before any file.
@@ -90,7 +91,7 @@ struct alias_step {
 
 /* What cannot be delivered, each a string of its own. */
 struct alias_refusal {
-	char *name; /* the alias in whose list it stands */
+	char *name; /* the alias in whose list it stands, or m itself */
 	char *text; /* why, in one line, with the place */
 };
 
@@ -100,7 +101,7 @@ struct alias_expansion {
 	struct mailbox_list recipients;
 	struct alias_refusal *refusals;
 	size_t refusal_count;
-	struct alias_step *steps; /* in the order of look-up, each once */
+	struct alias_step *steps; /* in the order of look-up */
 	size_t step_count;
 	bool is_full;     /* more than max: something was left out, and
 	                     the last refusal says so */
@@ -109,11 +110,13 @@ struct alias_expansion {
 
 /*
  * Add what recipient m (not the null sender) stands for, which is m itself if
- * it has a domain or no alias.  *out gathers over several calls with the same
- * aliases, which must not change in between: each alias is expanded once, so
- * a second recipient adds only what the first did not.  There are at most max
- * recipients and refusals, not counting the one that says that max was
- * exceeded.  Done with *out, the caller calls alias_expansion_done().
+ * it has a domain, or neither an alias nor a default.  Every m ends in at
+ * least one recipient or refusal.  *out gathers over several calls with the
+ * same aliases, which must not change in between: an alias is expanded once
+ * (and once more if the default leads to it), so a second recipient adds only
+ * what the first did not.  There are at most max recipients and refusals, not
+ * counting the one that says that there are more.  Done with *out, the caller
+ * calls alias_expansion_done().
  */
 void aliases_expand(const struct aliases *a, const struct mailbox *m,
     size_t max, struct alias_expansion *out);

@@ -79,16 +79,20 @@ find_problem(struct span name)
 {
 	if (name.len == 0)
 		return "it is empty";
-	if (name.len > ADDRESS_MAX)
+	if (name.len >= ADDRESS_MAX)
 		return "it is too long";
 	if (name.s[0] == '-' || name.s[0] == '|' || name.s[0] == '/' ||
 	    name.s[0] == ':')
 		return "no address begins so";
-	if (memchr(name.s, '@', name.len) != NULL)
-		return has_domain;
-	if (memchr(name.s, '\\', name.len) != NULL)
-		return "a backslash is in it";
-	if (!utf8_is_valid(name.s, name.len))
+	for (size_t i = 0; i < name.len; i++) {
+		if (name.s[i] == '@')
+			return has_domain;
+		if (name.s[i] == '\\')
+			return "a backslash is in it";
+		if (name.s[i] == '\t')
+			return "a tab is in it";
+	}
+	if (ascii_has_8bit(name) && !utf8_is_valid(name.s, name.len))
 		return "it is neither ASCII nor UTF-8";
 	return NULL;
 }
@@ -167,7 +171,8 @@ member_length(const char *s)
 	size_t i;
 
 	for (i = 0; s[i] != '\0'; i++) {
-		if (s[i] == '\\' && s[i + 1] != '\0')
+		if (s[i] == '\\' && (is_quoted || depth > 0) &&
+		    s[i + 1] != '\0')
 			i++;
 		else if (s[i] == '"' && depth == 0)
 			is_quoted = !is_quoted;
@@ -356,19 +361,24 @@ begin_entry(struct reader *r, struct piece line)
 
 /* Blanks take the place of the line end and of comments before the line. */
 static void
+join_line(struct piece *list, struct piece line)
+{
+	char *end = list->s + list->len;
+
+	memset(end, ' ', (size_t)(line.s - end));
+	list->len = (size_t)(line.s + line.len - list->s);
+}
+
+static void
 continue_entry(struct reader *r, struct piece line)
 {
-	char *list_end = r->list.s + r->list.len;
-
-	if (r->state == READING_NOTHING) {
+	if (r->state == READING_NOTHING)
 		skip_entry(r, r->line, span_trim(view(line)),
 		    "the line begins with a blank, but continues no alias");
-	} else if (r->state == READING_ENTRY && has_controls(view(line))) {
+	else if (r->state == READING_ENTRY && has_controls(view(line)))
 		skip_entry(r, r->line, span_of(r->name), has_control);
-	} else if (r->state == READING_ENTRY) {
-		memset(list_end, ' ', (size_t)(line.s - list_end));
-		r->list.len = (size_t)(line.s + line.len - r->list.s);
-	}
+	else if (r->state == READING_ENTRY)
+		join_line(&r->list, line);
 }
 
 static void

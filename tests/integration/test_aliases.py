@@ -68,7 +68,7 @@ LOOKUPS = {
     "beside-addresses": (
         f"root: {BOSS}\n", "", [OUTSIDER, "root"], [OUTSIDER, BOSS]),
     "itself": (f"root: root, {BOSS}\n", f"default = {ADMIN}\n", ["root"],
-               [ADMIN, BOSS]),
+               [BOSS, ADMIN]),
     "backslash": (f"root: \\ops\nops: {OUTSIDER}\n", f"default = {ADMIN}\n",
                   ["root"], [ADMIN]),
     "default": ("", f"default = {ADMIN}, {BOSS}\n", ["root", "ops"],
@@ -99,7 +99,7 @@ LOOKUPS = {
         f"ops: {BOSS}\nwww: {OUTSIDER}\n", "", ["root"], [BOSS, OUTSIDER]),
     "loop-over-the-host-is-itself": (
         f"root: root@localhost, {BOSS}\n", f"default = {ADMIN}\n", ["root"],
-        [ADMIN, BOSS]),
+        [BOSS, ADMIN]),
     "other-host": (
         f"boss: {OUTSIDER}\n", f"default = {ADMIN}\n", [BOSS], [BOSS]),
 }

@@ -99,8 +99,8 @@ def test_explain_names_aliases_and_ways(rules):
         f"alias       ops ({rules.config}:{aliases + 1}): {OUTSIDER}, \\root",
         f"alias       default ({rules.config}:{aliases + 2}): {COLLEAGUE}",
         f"recipient   <{OUTSIDER}>, by submission only",
-        f"recipient   <{COLLEAGUE}>, by Direct Send if submission fails",
         f"recipient   <{BOSS}>, by Direct Send if submission fails",
+        f"recipient   <{COLLEAGUE}>, by Direct Send if submission fails",
     ]
 
 
@@ -174,8 +174,8 @@ def test_steps_of_aliases_as_json(rules):
     for step in plan["aliases"]:
         assert step["file"] == rules.config
         assert step["line"] == line_of(rules, f"{step['name']} = ")
-    assert plan["recipients"] == [OUTSIDER, COLLEAGUE, BOSS]
-    assert plan["direct_send"] == [COLLEAGUE, BOSS]
+    assert plan["recipients"] == [OUTSIDER, BOSS, COLLEAGUE]
+    assert plan["direct_send"] == [BOSS, COLLEAGUE]
 
 
 def test_message_that_nobody_may_send(given):
