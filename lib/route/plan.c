@@ -185,7 +185,8 @@ is_own_name(const struct planner *p, struct mailbox *m)
 		return true;
 	if (!mailbox_is_local(m, p->host_name))
 		return false;
-	if (!permit_is_private(m->domain) &&
+	/* Where the aliases cannot be read, any name may be in them. */
+	if (p->d->aliases != NULL && !permit_is_private(m->domain) &&
 	    !aliases_has(p->d->aliases, m->local))
 		return false;
 	free(m->domain);
@@ -202,7 +203,7 @@ expand_recipients(struct planner *p)
 		struct mailbox m =
 		    mailbox_copy(&p->input->recipients->items[i]);
 
-		if (p->d->aliases != NULL && is_own_name(p, &m))
+		if (is_own_name(p, &m) && p->d->aliases != NULL)
 			aliases_expand(
 			    p->d->aliases, &m, INTAKE_RECIPIENTS_MAX, e);
 		else
@@ -364,6 +365,9 @@ rewrite(struct planner *p)
 		.facts = &p->input->message->facts,
 	};
 
+	/* Names stay bare, and are refused, where one may be an alias. */
+	if (p->aliases_trouble.failure.kind != FAILURE_NONE)
+		policy.recipient_domain = NULL;
 	/* With {sender} they say who signs in, which nobody does for others. */
 	if (!d->account->is_sender)
 		policy.send_as = d->account->send_as;
