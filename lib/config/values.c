@@ -120,7 +120,7 @@ int
 value_direct_tls(const struct value *v, void *field, struct failure *f)
 {
 	enum direct_tls *out = field;
-	size_t i;
+	size_t i = 0;
 
 	if (choose(v, direct_tls_names, N_ELEMENTS(direct_tls_names), &i, f) ==
 	    -1)
@@ -134,7 +134,7 @@ choose_bool(const struct value *v, const char *const names[static 2],
     void *field, struct failure *f)
 {
 	bool *out = field;
-	size_t i;
+	size_t i = 0;
 
 	if (choose(v, names, 2, &i, f) == -1)
 		return -1;

@@ -1,4 +1,5 @@
 /* The second half of values.h: lists, rules, templates. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,8 +163,10 @@ end_rule(int r, struct rule rule, struct rule_list *list)
 static int
 parse_new_sender(const char *text, struct mailbox *out, struct failure *f)
 {
-	struct span s = span_of(text);
+	struct span s;
 
+	assert(text != NULL);
+	s = span_of(text);
 	if (strcmp(text, "{sender}") == 0)
 		return 0;
 	if (text[0] != '@')
