@@ -7,13 +7,14 @@ import sys
 
 import pytest
 
-pytest.register_assert_rewrite("support")
+pytest.register_assert_rewrite("support", "support_direct")
 
 from support import BUILD, IS_PLAIN, STALL, STUCK, TOP  # noqa: E402
 
 sys.path.insert(0, str(TOP / "tests"))
 
 from fake365 import Scenario, Tenant  # noqa: E402
+from support_direct import dead_port  # noqa: E402, F401
 from support_dns import resolver  # noqa: E402, F401
 
 

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from support import BOSS, MESSAGE, TOP, assert_fatal, assert_sent, message
-from support_direct import NO_SIGN_IN, dead_port, send, set_up, words  # noqa: F401
+from support_direct import NO_SIGN_IN, send, set_up, words
 
 ATTACKS = {
     27: ("STARTTLS is stripped: temporary failure, never in the clear", [
@@ -111,8 +111,9 @@ def exists(reference):
     file, _, name = reference.partition(".")
     if not name:
         return (TOP / "tests/fuzz" / f"{file}.c").is_file()
-    for path, form in [(TOP / "tests/integration" / f"{file}.py", r"^def %s\("),
-                       (TOP / "tests/unit" / f"{file}.c", r"^%s\(")]:
+    for path, form in [
+            (TOP / "tests/integration" / f"{file}.py", r"^def %s\("),
+            (TOP / "tests/unit" / f"{file}.c", r"^%s\(")]:
         if path.is_file():
             return re.search(form % name, path.read_text(), re.M) is not None
     return False
@@ -167,20 +168,23 @@ def test_message_that_goes_round_by_direct_send(mail, dead_port, account):
 
 MARKED = message(b"x\r\n", "Auto-Submitted: no")
 
+#: (setting, sender, message, the value that arrives)
+AUTOMATIC = {
+    "default": (None, "root@web1.example", MESSAGE, None),
+    "never": ("never", "root@web1.example", MESSAGE, None),
+    "add": ("add", "root@web1.example", MESSAGE, "auto-generated"),
+    "marked": ("add", "root@web1.example", MARKED, "no"),
+    "answer": (None, "<>", MESSAGE, "auto-replied"),
+    "answer-and-add": ("add", "<>", MESSAGE, "auto-replied"),
+    "marked-answer": ("never", "<>", MARKED, "no"),
+}
 
-@pytest.mark.parametrize("setting, sender, given_as, value", [
-    (None, "root@web1.example", MESSAGE, None),
-    ("never", "root@web1.example", MESSAGE, None),
-    ("add", "root@web1.example", MESSAGE, "auto-generated"),
-    ("add", "root@web1.example", MARKED, "no"),
-    (None, "<>", MESSAGE, "auto-replied"),
-    ("add", "<>", MESSAGE, "auto-replied"),
-    ("never", "<>", MARKED, "no"),
-])
+
 @pytest.mark.parametrize("is_down", [False, True], ids=["submission", "mx"])
-def test_automatic_mail_is_marked(
-        mail, dead_port, setting, sender, given_as, value, is_down):
+@pytest.mark.parametrize("name", AUTOMATIC)
+def test_automatic_mail_is_marked(mail, dead_port, name, is_down):
     """Only where it is configured, or is an answer, and is not marked yet."""
+    setting, sender, given_as, value = AUTOMATIC[name]
     set_up(mail, sections={"rewrite": {"auto_submitted": setting}},
            **({"port": dead_port} if is_down else {}))
     assert_sent(mail.sendmail("-f", sender, BOSS, stdin=given_as))

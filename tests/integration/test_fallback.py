@@ -12,11 +12,11 @@ import pytest
 from conftest import Programs
 from fake365 import Rule, Scenario, Tenant
 from support import (
-    BOSS, COLLEAGUE, IS_PLAIN, MESSAGE, OUTSIDER, STALL, assert_fatal,
+    BOSS, COLLEAGUE, MESSAGE, OUTSIDER, STALL, assert_fatal,
     assert_sent, message,
 )
-from support_direct import (  # noqa: F401
-    CLOSED, NO_SIGN_IN, PARTIAL, connections, copies, dead_port, kept,
+from support_direct import (
+    CLOSED, NO_SIGN_IN, PARTIAL, connections, copies, kept,
     let_time_pass, line_of, received, send, set_up, words,
 )
 
