@@ -1,0 +1,237 @@
+#include "queue/journal.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/ascii.h"
+#include "core/failure.h"
+#include "core/file.h"
+#include "core/log.h"
+
+enum {
+	TEXT_MAX = 600,                /* of a reason */
+	JOURNAL_MAX = 16 * 1024 * 1024 /* what is read */
+};
+
+static const char letters[] = {
+	[JOURNAL_PENDING] = 'P',
+	[JOURNAL_DEFERRED] = 'D',
+	[JOURNAL_SENT] = 'S',
+	[JOURNAL_FAILED] = 'F',
+};
+
+void
+journal_set(struct journal *j, size_t recipient, enum journal_status status,
+    const char *dsn, const char *text)
+{
+	struct journal_recipient *r = &j->recipients[recipient];
+	char *copy = text != NULL ? xstrdup(text) : NULL;
+
+	free(r->text);
+	r->status = status;
+	r->text = copy;
+	(void)snprintf(r->dsn, sizeof(r->dsn), "%s", dsn);
+}
+
+size_t
+journal_count(const struct journal *j, enum journal_status status)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		n += j->recipients[i].status == status;
+	return n;
+}
+
+void
+journal_done(struct journal *j)
+{
+	for (size_t i = 0; i < j->count; i++)
+		free(j->recipients[i].text);
+	free(j->recipients);
+	*j = (struct journal){ 0 };
+}
+
+/* ---- reading ---- */
+
+static void
+take_recipient(struct journal *j, struct span line)
+{
+	struct span index = span_cut_word(&line);
+	struct span letter = span_cut_word(&line);
+	struct span dsn = span_cut_word(&line);
+	struct span text = span_trim(line);
+	char dsn_text[12];
+	char *copy;
+	uint64_t i;
+
+	if (parse_u64(index, j->count, &i) == -1 || i >= j->count ||
+	    letter.len != 1 || dsn.len >= sizeof(dsn_text))
+		return;
+	(void)snprintf(dsn_text, sizeof(dsn_text), "%.*s", (int)dsn.len, dsn.s);
+	copy = xstrndup(text.s, text.len);
+	for (size_t k = 0; k < sizeof(letters); k++)
+		if (letters[k] == letter.s[0])
+			journal_set(j, (size_t)i, (enum journal_status)k,
+			    dsn_text, copy);
+	free(copy);
+}
+
+static void
+take_line(struct journal *j, struct span line)
+{
+	struct span tag = span_cut_word(&line);
+	uint64_t n;
+
+	if (span_is(tag, "A")) {
+		if (parse_u64(span_trim(line), UINT32_MAX, &n) == 0)
+			j->attempts = (unsigned)n;
+	} else if (span_is(tag, "R")) {
+		take_recipient(j, line);
+	}
+}
+
+static void
+take_lines(struct journal *j, struct span text)
+{
+	const char *end;
+
+	while (text.len > 0 && (end = memchr(text.s, '\n', text.len)) != NULL) {
+		struct span line = { text.s, (size_t)(end - text.s) };
+
+		text.s += line.len + 1;
+		text.len -= line.len + 1;
+		if (!ascii_has_control(line))
+			take_line(j, line);
+	}
+}
+
+/* A file of the spool's own user that has one name; -1 with errno. */
+static int
+open_file(const struct spool *spool, struct spool_id id, int flags)
+{
+	int dirfd = spool_journal_fd(spool);
+	char name[SPOOL_NAME_SIZE];
+	struct stat st;
+	int fd;
+
+	spool_name(id, name);
+	fd = openat(
+	    dirfd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return -1;
+	/* Root writes into the spool of the service's user. */
+	if ((flags & O_CREAT) != 0 && geteuid() != spool_owner(spool))
+		(void)!fchown(fd, spool_owner(spool), (gid_t)-1);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+	    st.st_uid == spool_owner(spool))
+		return fd;
+	fd_close(&fd);
+	errno = EPERM;
+	return -1;
+}
+
+static int
+cannot(const char *what, struct spool_id id, int e, struct failure *f)
+{
+	char text[SPOOL_ID_SIZE];
+
+	spool_id_text(id, text);
+	return failure_os(
+	    f, FAILURE_LATER, e, "%s the journal of message %s", what, text);
+}
+
+int
+journal_read(const struct spool *spool, struct spool_id id,
+    size_t recipient_count, struct journal *out, struct failure *f)
+{
+	int fd = open_file(spool, id, O_RDONLY);
+	struct buf text;
+	int r = 0;
+
+	if (fd == -1 && errno != ENOENT)
+		return cannot("open", id, errno, f);
+	*out = (struct journal){
+		.recipients =
+		    xcalloc(recipient_count, sizeof(*out->recipients)),
+		.count = recipient_count,
+	};
+	if (fd == -1)
+		return 0;
+	buf_init(&text, JOURNAL_MAX);
+	/* What is beyond the limit is left: the first lines say enough. */
+	if (file_read(fd, &text) == -1 && errno != EFBIG) {
+		r = cannot("read", id, errno, f);
+		journal_done(out);
+	} else {
+		take_lines(out, buf_view(&text));
+	}
+	buf_done(&text);
+	fd_close(&fd);
+	return r;
+}
+
+/* ---- appending ---- */
+
+static int
+add_recipient(struct buf *b, size_t i, const struct journal_recipient *r)
+{
+	const char *text = r->text != NULL ? r->text : "";
+	char shown[TEXT_MAX];
+
+	log_escape(shown, sizeof(shown), text, strlen(text));
+	return buf_printf(b, "R %zu %c %s %s\n", i, letters[r->status],
+	    r->dsn[0] != '\0' ? r->dsn : "0.0.0", shown);
+}
+
+/* One write, behind whatever a killed process has left unfinished. */
+static int
+append(int fd, struct buf *b)
+{
+	struct stat st;
+	char last = '\n';
+
+	if (fstat(fd, &st) == -1)
+		return -1;
+	if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) != 1)
+		return -1;
+	if (last != '\n' && fd_write_all(fd, "\n", 1) == -1)
+		return -1;
+	if (fd_write_all(fd, b->s, b->len) == -1)
+		return -1;
+	return fdatasync(fd);
+}
+
+int
+journal_append(const struct spool *spool, struct spool_id id,
+    const struct journal *j, const bool *changed, struct failure *f)
+{
+	int fd = open_file(spool, id, O_RDWR | O_CREAT | O_APPEND);
+	struct buf b;
+	int r;
+
+	if (fd == -1)
+		return cannot("open", id, errno, f);
+	buf_init(&b, JOURNAL_MAX);
+	r = buf_printf(&b, "A %u\n", j->attempts);
+	for (size_t i = 0; i < j->count && r == 0; i++)
+		if (changed[i])
+			r = add_recipient(&b, i, &j->recipients[i]);
+	if (r == -1)
+		errno = EFBIG;
+	if (r == 0)
+		r = append(fd, &b);
+	if (r == -1)
+		(void)cannot("write", id, errno, f);
+	buf_done(&b);
+	fd_close(&fd);
+	return r;
+}

@@ -1,0 +1,344 @@
+#include "queue/limits.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/ascii.h"
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/failure.h"
+#include "core/file.h"
+#include "core/log.h"
+
+enum {
+	HOURS = 25, /* a day, and the hour that has begun */
+	MS_PER_HOUR = 60 * 60 * 1000,
+	/* Between our clock and Exchange's window lies the way there. */
+	SLACK_PARTS = 50,
+	PAUSE_MS = 50,
+	DATA_LOCK = 0,
+	FIRST_SLOT = 1,
+	NAME_MAX_OCTETS = 100
+};
+
+static const char magic[8] = "s365lim1";
+
+struct hour {
+	int64_t number; /* since the epoch */
+	uint64_t recipients;
+};
+
+/* The file: this, and behind it ring_size times in milliseconds. */
+struct ledger {
+	char magic[8];
+	uint32_t ring_size;
+	uint32_t oldest; /* its place in the ring */
+	struct hour hours[HOURS];
+};
+
+struct limits {
+	int fd;
+	off_t slot; /* the connection's octet, or 0 */
+	struct limits_policy policy;
+};
+
+/* ---- the file ---- */
+
+/* "limits-alerts@contoso.com": other characters are spelt out. */
+static char *
+file_name(const char *name)
+{
+	struct buf b;
+	char *out;
+
+	buf_init(&b, NAME_MAX_OCTETS * 3);
+	(void)buf_puts(&b, "limits-");
+	for (const char *p = name; *p != '\0'; p++) {
+		int r = ascii_is_alnum(*p) || strchr("@.-_+", *p) != NULL
+		    ? buf_putc(&b, *p)
+		    : buf_printf(&b, "%%%02x", (unsigned char)*p);
+
+		if (r == -1)
+			break;
+	}
+	out = buf_take(&b);
+	buf_done(&b);
+	return out;
+}
+
+static int
+open_directory(const char *path)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	int fd = open(path, flags);
+
+	if (fd == -1 && errno == ENOENT && mkdir(path, 0700) == 0)
+		fd = open(path, flags);
+	return fd;
+}
+
+int
+limits_open(const char *directory, const char *name,
+    const struct limits_policy *policy, struct limits **out, struct failure *f)
+{
+	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+	int dirfd = directory != NULL ? open_directory(directory) : -1;
+	char *file = file_name(name);
+	struct stat st;
+	int fd = -1;
+	int r = 0;
+
+	*out = NULL;
+	if (dirfd == -1) {
+		log_debug("limits are not kept: there is no state directory");
+		goto out;
+	}
+	fd = openat(dirfd, file, flags, 0600);
+	if (fd == -1 && (errno == EACCES || errno == EROFS)) {
+		log_debug("limits are not kept: %s/%s: %s", directory, file,
+		    strerror(errno));
+		goto out;
+	}
+	if (fd == -1) {
+		r = failure_os(
+		    f, FAILURE_LATER, errno, "open %s/%s", directory, file);
+		goto out;
+	}
+	/* Root counts for the service, which must be able to go on. */
+	if (geteuid() == 0 && fstat(dirfd, &st) == 0 && st.st_uid != 0)
+		(void)!fchown(fd, st.st_uid, st.st_gid);
+	*out = xcalloc(1, sizeof(**out));
+	**out = (struct limits){ .fd = fd, .policy = *policy };
+out:
+	free(file);
+	fd_close(&dirfd);
+	return r;
+}
+
+void
+limits_free(struct limits **limits)
+{
+	struct limits *l = *limits;
+
+	if (l == NULL)
+		return;
+	fd_close(&l->fd);
+	free(l);
+	*limits = NULL;
+}
+
+/* ---- connections ---- */
+
+/* A lock of this open file, so that one process can have several.  -1 with
+ * errno. */
+static int
+set_lock(int fd, off_t octet, short type, int command)
+{
+	struct flock lock = {
+		.l_type = type,
+		.l_whence = SEEK_SET,
+		.l_start = octet,
+		.l_len = 1,
+	};
+	int r;
+
+	do
+		r = fcntl(fd, command, &lock);
+	while (r == -1 && errno == EINTR);
+	return r;
+}
+
+static bool
+take_slot(struct limits *l)
+{
+	for (off_t slot = FIRST_SLOT;
+	     slot < FIRST_SLOT + (off_t)l->policy.connections; slot++)
+		if (set_lock(l->fd, slot, F_WRLCK, F_OFD_SETLK) == 0) {
+			l->slot = slot;
+			return true;
+		}
+	return false;
+}
+
+int
+limits_connect(struct limits *limits, int64_t deadline, struct failure *f)
+{
+	if (limits == NULL || limits->slot != 0)
+		return 0;
+	while (!take_slot(limits)) {
+		if (clock_left_ms(deadline) == 0) {
+			(void)failure_set(f, FAILURE_LATER,
+			    "all %u connections of the account are in use",
+			    limits->policy.connections);
+			return failure_dsn(f, "4.3.2");
+		}
+		(void)poll(NULL, 0, PAUSE_MS);
+	}
+	return 0;
+}
+
+void
+limits_disconnect(struct limits *limits)
+{
+	if (limits == NULL || limits->slot == 0)
+		return;
+	(void)set_lock(limits->fd, limits->slot, F_UNLCK, F_OFD_SETLK);
+	limits->slot = 0;
+}
+
+/* ---- messages and recipients ---- */
+
+static off_t
+place_of(uint32_t i)
+{
+	return (off_t)(sizeof(struct ledger) + i * sizeof(int64_t));
+}
+
+/* An empty ledger, where there is none of this form and size. */
+static int
+start_ledger(const struct limits *l, struct ledger *ledger)
+{
+	*ledger = (struct ledger){ .ring_size = l->policy.messages };
+	memcpy(ledger->magic, magic, sizeof(magic));
+	/* Times that are not there are read as 0, which is long ago. */
+	if (ftruncate(l->fd, 0) == -1)
+		return -1;
+	return ftruncate(l->fd, place_of(ledger->ring_size));
+}
+
+static int
+read_ledger(const struct limits *l, struct ledger *ledger)
+{
+	ssize_t n = pread(l->fd, ledger, sizeof(*ledger), 0);
+	struct stat st;
+
+	if (n == -1 || fstat(l->fd, &st) == -1)
+		return -1;
+	if (n == sizeof(*ledger) &&
+	    memcmp(ledger->magic, magic, sizeof(magic)) == 0 &&
+	    ledger->ring_size == l->policy.messages &&
+	    ledger->oldest < ledger->ring_size &&
+	    st.st_size == place_of(ledger->ring_size))
+		return 0;
+	return start_ledger(l, ledger);
+}
+
+/* Milliseconds since the system started, suspension included: no clock that
+ * can be set. */
+static int64_t
+now_boot_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* What the window asks to wait until so many more may go: 0 none, -1. */
+static int64_t
+window_wait(const struct limits *l, const struct ledger *ledger,
+    unsigned messages, int64_t now)
+{
+	int64_t window =
+	    l->policy.window_ms + l->policy.window_ms / SLACK_PARTS;
+	uint32_t i = (ledger->oldest + messages - 1) % ledger->ring_size;
+	int64_t then;
+
+	if (pread(l->fd, &then, sizeof(then), place_of(i)) != sizeof(then))
+		return -1;
+	/* Never used, or of a time before the last start of the system. */
+	if (then == 0 || then > now || now - then >= window)
+		return 0;
+	return window - (now - then);
+}
+
+/* What the day's limit asks to wait. */
+static int64_t
+day_wait(const struct limits *l, const struct ledger *ledger,
+    uint64_t recipients, int64_t now_ms)
+{
+	int64_t hour = now_ms / MS_PER_HOUR;
+	uint64_t sum = recipients;
+
+	for (size_t i = 0; i < HOURS; i++)
+		if (ledger->hours[i].number > hour - HOURS &&
+		    ledger->hours[i].number <= hour)
+			sum += ledger->hours[i].recipients;
+	/* A message that is above the limit by itself would wait for ever. */
+	if (sum <= l->policy.recipients_per_day || sum == recipients)
+		return 0;
+	return MS_PER_HOUR - now_ms % MS_PER_HOUR;
+}
+
+static int
+write_ledger(const struct limits *l, struct ledger *ledger, unsigned messages,
+    uint64_t recipients, int64_t now)
+{
+	int64_t hour = (int64_t)time(NULL) * 1000 / MS_PER_HOUR;
+	struct hour *h = &ledger->hours[hour % HOURS];
+
+	for (unsigned i = 0; i < messages; i++) {
+		if (pwrite(l->fd, &now, sizeof(now),
+			place_of(ledger->oldest)) != sizeof(now))
+			return -1;
+		ledger->oldest = (ledger->oldest + 1) % ledger->ring_size;
+	}
+	if (h->number != hour)
+		*h = (struct hour){ .number = hour };
+	h->recipients += recipients;
+	return pwrite(l->fd, ledger, sizeof(*ledger), 0) == sizeof(*ledger)
+	    ? 0
+	    : -1;
+}
+
+/* With the lock: 0 counted, 1 wait, -1 with errno. */
+static int
+take_locked(const struct limits *l, unsigned messages, uint64_t recipients,
+    int64_t *out_wait_ms)
+{
+	int64_t now = now_boot_ms();
+	struct ledger ledger;
+	int64_t wait, wait_day;
+
+	if (messages > l->policy.messages)
+		messages = l->policy.messages;
+	if (read_ledger(l, &ledger) == -1)
+		return -1;
+	wait = window_wait(l, &ledger, messages, now);
+	if (wait == -1)
+		return -1;
+	wait_day = day_wait(l, &ledger, recipients, (int64_t)time(NULL) * 1000);
+	if (wait > 0 || wait_day > 0) {
+		*out_wait_ms = wait > wait_day ? wait : wait_day;
+		return 1;
+	}
+	return write_ledger(l, &ledger, messages, recipients, now);
+}
+
+int
+limits_take(struct limits *limits, unsigned messages, uint64_t recipients,
+    int64_t *out_wait_ms, struct failure *f)
+{
+	int r;
+
+	if (limits == NULL)
+		return 0;
+	if (set_lock(limits->fd, DATA_LOCK, F_WRLCK, F_OFD_SETLKW) == -1)
+		return failure_os(
+		    f, FAILURE_LATER, errno, "lock the account's limits");
+	r = take_locked(limits, messages, recipients, out_wait_ms);
+	if (r == -1)
+		(void)failure_os(
+		    f, FAILURE_LATER, errno, "write the account's limits");
+	(void)set_lock(limits->fd, DATA_LOCK, F_UNLCK, F_OFD_SETLK);
+	return r;
+}

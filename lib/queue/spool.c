@@ -1,0 +1,910 @@
+#include "queue/spool.h"
+
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/alloc.h"
+#include "core/ascii.h"
+#include "core/failure.h"
+#include "core/file.h"
+#include "mail/address.h"
+
+/* The first line: size of the envelope with this line, and of the content. */
+#define FIRST_LINE   "sendmail365 spool 1 %08zu %016" PRIu64 "\n"
+#define FIRST_PREFIX "sendmail365 spool 1 "
+#define END_MARK     "E\n"
+
+enum {
+	FIRST_LINE_SIZE = sizeof(FIRST_PREFIX) - 1 + 8 + 1 + 16 + 1,
+	ENVELOPE_MAX = (SPOOL_RECIPIENTS_MAX + 8) * (ADDRESS_MAX + 4),
+	HEAD_MAX = 64 * 1024, /* what is written at once */
+	READ_FIRST = 4096,    /* has most envelopes whole */
+	SALT_BITS = 12,
+	NUMBER_DIGITS = 16,
+	/* Nobody writes a message for longer than that. */
+	LEFTOVER_SECONDS = 24 * 60 * 60,
+	MODE_QUEUED = 0600,
+	MODE_HELD = 0400
+};
+
+enum folder {
+	FOLDER_QUEUE = SPOOL_QUEUE,
+	FOLDER_FAILED = SPOOL_FAILED,
+	FOLDER_INCOMING,
+	FOLDER_JOURNAL,
+	FOLDER_COUNT
+};
+
+static const char *const folder_names[] = {
+	[FOLDER_QUEUE] = "queue",
+	[FOLDER_FAILED] = "failed",
+	[FOLDER_INCOMING] = "incoming",
+	[FOLDER_JOURNAL] = "journal",
+};
+
+struct spool {
+	char *path;
+	int fd;
+	int folders[FOLDER_COUNT];
+	uid_t owner;
+	gid_t group;
+};
+
+/* ---- names ---- */
+
+void
+spool_id_text(struct spool_id id, char out[static SPOOL_ID_SIZE])
+{
+	(void)snprintf(out, SPOOL_ID_SIZE, "%016" PRIX64, id.number);
+}
+
+void
+spool_name(struct spool_id id, char out[static SPOOL_NAME_SIZE])
+{
+	(void)snprintf(
+	    out, SPOOL_NAME_SIZE, "%016" PRIX64 ".%" PRIu32, id.number, id.uid);
+}
+
+/* Sixteen digits of our own form, and nothing else would be written back. */
+static bool
+parse_number(const char *text, uint64_t *out)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < NUMBER_DIGITS; i++) {
+		char c = text[i];
+
+		if (ascii_is_digit(c))
+			n = n << 4 | (uint64_t)(c - '0');
+		else if (c >= 'A' && c <= 'F')
+			n = n << 4 | (uint64_t)(c - 'A' + 10);
+		else
+			return false;
+	}
+	*out = n;
+	return true;
+}
+
+bool
+spool_parse_id(const char *text, struct spool_id *out)
+{
+	return strlen(text) == NUMBER_DIGITS &&
+	    parse_number(text, &out->number);
+}
+
+bool
+spool_parse_name(const char *name, struct spool_id *out)
+{
+	char again[SPOOL_NAME_SIZE];
+	uint64_t uid;
+
+	if (strlen(name) < NUMBER_DIGITS + 2 ||
+	    !parse_number(name, &out->number) || name[NUMBER_DIGITS] != '.' ||
+	    parse_u64(span_of(name + NUMBER_DIGITS + 1), UINT32_MAX, &uid) ==
+		-1)
+		return false;
+	out->uid = (uint32_t)uid;
+	spool_name(*out, again);
+	return strcmp(name, again) == 0;
+}
+
+int64_t
+spool_arrival_ms(struct spool_id id)
+{
+	return (int64_t)(id.number >> SALT_BITS) / 1000;
+}
+
+static struct spool_id
+new_id(uint32_t uid)
+{
+	struct timespec now;
+	uint16_t salt = 0;
+	uint64_t us;
+
+	/* What is not unique is found out when the file is made. */
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)!getrandom(&salt, sizeof(salt), 0);
+	us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return (struct spool_id){
+		us << SALT_BITS | (salt & ((1U << SALT_BITS) - 1)), uid
+	};
+}
+
+/* ---- the directory ---- */
+
+static int
+check_directory(
+    const struct spool *s, int fd, const char *name, struct failure *f)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return failure_os(f, FAILURE_LATER, errno, "stat %s", name);
+	if (st.st_uid != s->owner)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s belongs to user %ld, the spool to user %ld; chown it",
+		    name, (long)st.st_uid, (long)s->owner);
+	if ((st.st_mode & 077) != 0)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s is open to others; run: chmod 700 '%s'", name, name);
+	return 0;
+}
+
+static int
+open_folder(struct spool *s, enum folder folder, struct failure *f)
+{
+	const char *name = folder_names[folder];
+	char *path = xasprintf("%s/%s", s->path, name);
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int r;
+
+	if (mkdirat(s->fd, name, 0700) == 0 && geteuid() != s->owner)
+		(void)!fchownat(
+		    s->fd, name, s->owner, s->group, AT_SYMLINK_NOFOLLOW);
+	s->folders[folder] = openat(s->fd, name, flags);
+	if (s->folders[folder] == -1)
+		r = failure_os(f, FAILURE_CONFIG, errno, "open %s", path);
+	else
+		r = check_directory(s, s->folders[folder], path, f);
+	free(path);
+	return r;
+}
+
+static int
+open_base(struct spool *s, bool is_ours, struct failure *f)
+{
+	struct stat st;
+
+	if (is_ours && mkdir(s->path, 0700) == -1 && errno != EEXIST)
+		return failure_os(
+		    f, FAILURE_CONFIG, errno, "create %s", s->path);
+	s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->fd == -1 || fstat(s->fd, &st) == -1)
+		return failure_os(f, FAILURE_CONFIG, errno, "open %s", s->path);
+	s->owner = st.st_uid;
+	s->group = st.st_gid;
+	if (geteuid() != 0 && st.st_uid != geteuid())
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s belongs to user %ld, who is not this one", s->path,
+		    (long)st.st_uid);
+	return check_directory(s, s->fd, s->path, f);
+}
+
+int
+spool_open(
+    const char *directory, bool is_ours, struct spool **out, struct failure *f)
+{
+	struct spool *s = xcalloc(1, sizeof(*s));
+	int r;
+
+	s->path = xstrdup(directory);
+	s->fd = -1;
+	for (size_t i = 0; i < FOLDER_COUNT; i++)
+		s->folders[i] = -1;
+	r = open_base(s, is_ours, f);
+	for (size_t i = 0; r == 0 && i < FOLDER_COUNT; i++)
+		r = open_folder(s, (enum folder)i, f);
+	if (r == -1)
+		spool_free(&s);
+	else
+		*out = s;
+	return r;
+}
+
+void
+spool_free(struct spool **spool)
+{
+	struct spool *s = *spool;
+
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < FOLDER_COUNT; i++)
+		fd_close(&s->folders[i]);
+	fd_close(&s->fd);
+	free(s->path);
+	free(s);
+	*spool = NULL;
+}
+
+int
+spool_lock(struct spool *spool, struct failure *f)
+{
+	if (flock(spool->fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return failure_set(f, FAILURE_LATER,
+		    "another sendmail365 serves %s already", spool->path);
+	return failure_os(f, FAILURE_LATER, errno, "lock %s", spool->path);
+}
+
+uid_t
+spool_owner(const struct spool *spool)
+{
+	return spool->owner;
+}
+
+int
+spool_queue_fd(const struct spool *spool)
+{
+	return spool->folders[FOLDER_QUEUE];
+}
+
+int
+spool_journal_fd(const struct spool *spool)
+{
+	return spool->folders[FOLDER_JOURNAL];
+}
+
+/* ---- writing ---- */
+
+static int
+cannot_write(const struct spool *s, int e, struct failure *f)
+{
+	(void)failure_os(
+	    f, FAILURE_LATER, e, "the spool %s cannot be written", s->path);
+	return failure_dsn(f, "4.3.1");
+}
+
+/* Lines of the envelope; every address is a checked one (mailbox.h). */
+static int
+format_envelope(
+    struct buf *b, uint32_t uid, const struct spool_envelope *envelope)
+{
+	int r = buf_printf(
+	    b, FIRST_LINE "U %" PRIu32 "\nS ", (size_t)0, (uint64_t)0, uid);
+
+	if (r == 0)
+		r = mailbox_write_address(b, &envelope->sender);
+	if (r == 0)
+		r = buf_puts(b, envelope->is_notice ? "\nO notice\n" : "\n");
+	for (size_t i = 0; i < envelope->recipients.count && r == 0; i++) {
+		r = buf_puts(b, "R ");
+		if (r == 0)
+			r = mailbox_write_address(
+			    b, &envelope->recipients.items[i]);
+		if (r == 0)
+			r = buf_putc(b, '\n');
+	}
+	return r == 0 ? buf_puts(b, END_MARK) : -1;
+}
+
+/* A file under a name that nobody has, in w->fd; -1 with errno. */
+static int
+create_file(struct spool *s, uint32_t uid, struct spool_writer *w)
+{
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	char name[SPOOL_NAME_SIZE];
+
+	do {
+		w->id = new_id(uid);
+		spool_name(w->id, name);
+		w->fd = openat(
+		    s->folders[FOLDER_INCOMING], name, flags, MODE_QUEUED);
+	} while (w->fd == -1 && errno == EEXIST);
+	if (w->fd == -1)
+		return -1;
+	/* Root writes into the spool of the service's user. */
+	if (geteuid() == s->owner)
+		return 0;
+	return fchown(w->fd, s->owner, s->group);
+}
+
+int
+spool_begin(struct spool *spool, uint32_t uid,
+    const struct spool_envelope *envelope, struct spool_writer *w,
+    struct failure *f)
+{
+	*w = (struct spool_writer){ .spool = spool, .fd = -1 };
+	buf_init(&w->head, ENVELOPE_MAX + HEAD_MAX);
+	if (format_envelope(&w->head, uid, envelope) == -1) {
+		spool_abandon(w);
+		return failure_set(
+		    f, FAILURE_DATA, "the envelope is too large");
+	}
+	w->envelope_size = w->head.len;
+	if (create_file(spool, uid, w) == -1) {
+		(void)cannot_write(spool, errno, f);
+		spool_abandon(w);
+		return -1;
+	}
+	return 0;
+}
+
+/* What is waiting in head; -1 with errno. */
+static int
+flush_head(struct spool_writer *w)
+{
+	if (fd_write_all(w->fd, w->head.s, w->head.len) == -1)
+		return -1;
+	buf_reset(&w->head);
+	w->is_flushed = true;
+	return 0;
+}
+
+int
+spool_write(struct spool_writer *w, struct span data, struct failure *f)
+{
+	w->content_size += data.len;
+	if (w->head.len + data.len <= HEAD_MAX)
+		return buf_span(&w->head, data);
+	if (flush_head(w) == -1 || fd_write_all(w->fd, data.s, data.len) == -1)
+		return cannot_write(w->spool, errno, f);
+	return 0;
+}
+
+/* The sizes are known: into the first line, wherever that is. */
+static int
+write_sizes(struct spool_writer *w)
+{
+	char line[FIRST_LINE_SIZE + 1];
+
+	(void)snprintf(
+	    line, sizeof(line), FIRST_LINE, w->envelope_size, w->content_size);
+	if (!w->is_flushed) {
+		memcpy(w->head.s, line, FIRST_LINE_SIZE);
+		return flush_head(w);
+	}
+	if (flush_head(w) == -1)
+		return -1;
+	return pwrite(w->fd, line, FIRST_LINE_SIZE, 0) == FIRST_LINE_SIZE ? 0
+									  : -1;
+}
+
+static int
+set_times(int fd, int64_t due_ms)
+{
+	const struct timespec times[2] = {
+		{ .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = due_ms / 1000, .tv_nsec = due_ms % 1000 * 1000000 },
+	};
+
+	return futimens(fd, times);
+}
+
+/* A name is never taken away from another message. */
+static int
+move_name(int from, int to, const char *name)
+{
+	if (renameat2(from, name, to, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return renameat(from, name, to, name);
+}
+
+int
+spool_commit(struct spool_writer *w, int64_t due_ms, struct failure *f)
+{
+	struct spool *s = w->spool;
+	char name[SPOOL_NAME_SIZE];
+	int e;
+
+	spool_name(w->id, name);
+	if (write_sizes(w) == -1 ||
+	    (due_ms > 0 && set_times(w->fd, due_ms) == -1) ||
+	    fsync(w->fd) == -1 ||
+	    move_name(s->folders[FOLDER_INCOMING], s->folders[FOLDER_QUEUE],
+		name) == -1) {
+		(void)cannot_write(s, errno, f);
+		spool_abandon(w);
+		return -1;
+	}
+	if (fsync(s->folders[FOLDER_QUEUE]) == -1) {
+		e = errno;
+		(void)unlinkat(s->folders[FOLDER_QUEUE], name, 0);
+		(void)cannot_write(s, e, f);
+		spool_abandon(w);
+		return -1;
+	}
+	fd_close(&w->fd);
+	buf_done(&w->head);
+	return 0;
+}
+
+void
+spool_abandon(struct spool_writer *w)
+{
+	char name[SPOOL_NAME_SIZE];
+
+	if (w->fd != -1) {
+		spool_name(w->id, name);
+		(void)unlinkat(w->spool->folders[FOLDER_INCOMING], name, 0);
+	}
+	fd_close(&w->fd);
+	buf_done(&w->head);
+}
+
+/* ---- reading ---- */
+
+/* NULL, or what is wrong with a file that has one of our names. */
+static const char *
+judge_file(const struct spool *s, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return "it is no regular file";
+	if (st->st_uid != s->owner)
+		return "it belongs to another user";
+	if (st->st_nlink != 1)
+		return "it has a second name";
+	if ((st->st_mode & 077) != 0)
+		return "it is open to others";
+	if (st->st_size < FIRST_LINE_SIZE)
+		return "it is too short";
+	return NULL;
+}
+
+static struct spool_status
+status_of(const struct stat *st)
+{
+	return (struct spool_status){
+		.due_ms = (int64_t)st->st_mtim.tv_sec * 1000 +
+		    st->st_mtim.tv_nsec / 1000000,
+		.size = (uint64_t)st->st_size,
+		.is_held = (st->st_mode & S_IWUSR) == 0,
+	};
+}
+
+static int
+none_of_ours(struct spool_id id, const char *why, struct failure *f)
+{
+	char name[SPOOL_NAME_SIZE];
+
+	spool_name(id, name);
+	return failure_set(
+	    f, FAILURE_DATA, "%s in the spool is left alone: %s", name, why);
+}
+
+static int
+not_there(struct spool_id id, int e, struct failure *f)
+{
+	char text[SPOOL_ID_SIZE];
+
+	spool_id_text(id, text);
+	if (e == ENOENT)
+		return failure_set(
+		    f, FAILURE_USAGE, "message %s is not in the queue", text);
+	if (e == ELOOP || e == ENXIO)
+		return none_of_ours(id, "it is no regular file", f);
+	return failure_os(f, FAILURE_LATER, e, "open message %s", text);
+}
+
+int
+spool_stat(const struct spool *spool, enum spool_place place,
+    struct spool_id id, struct spool_status *out, struct failure *f)
+{
+	char name[SPOOL_NAME_SIZE];
+	const char *why;
+	struct stat st;
+
+	spool_name(id, name);
+	if (fstatat(spool->folders[place], name, &st, AT_SYMLINK_NOFOLLOW) ==
+	    -1)
+		return not_there(id, errno, f);
+	why = judge_file(spool, &st);
+	if (why != NULL)
+		return none_of_ours(id, why, f);
+	*out = status_of(&st);
+	return 0;
+}
+
+/* "sendmail365 spool 1 SIZE SIZE": checks both against the file's. */
+static const char *
+parse_first_line(struct spool_message *m, const char *line, size_t *out_size)
+{
+	const char *sizes = line + sizeof(FIRST_PREFIX) - 1;
+	uint64_t envelope, content;
+
+	if (memcmp(line, FIRST_PREFIX, sizeof(FIRST_PREFIX) - 1) != 0)
+		return "it does not begin as a message of this version";
+	if (sizes[8] != ' ' || sizes[25] != '\n' ||
+	    parse_u64((struct span){ sizes, 8 }, ENVELOPE_MAX, &envelope) ==
+		-1 ||
+	    parse_u64((struct span){ sizes + 9, 16 }, INT64_MAX / 2,
+		&content) == -1 ||
+	    envelope < FIRST_LINE_SIZE)
+		return "its first line is damaged";
+	if (envelope + content != m->status.size)
+		return "it is torn: its size is not what it says";
+	m->content_at = envelope;
+	m->content_size = content;
+	*out_size = (size_t)envelope;
+	return NULL;
+}
+
+static const char *
+take_recipient(struct spool_message *m, struct span value)
+{
+	struct failure ignored;
+	struct mailbox mailbox;
+
+	if (m->envelope.recipients.count >= SPOOL_RECIPIENTS_MAX)
+		return "it has too many recipients";
+	if (mailbox_parse(value, &mailbox, &ignored) == -1)
+		return "a recipient is no address";
+	mailbox_list_take(&m->envelope.recipients, mailbox);
+	return NULL;
+}
+
+/* One line without its end: "U 1000", "S a@x", "R b@x", "O notice". */
+static const char *
+take_line(struct spool_message *m, struct span line)
+{
+	struct span value = { line.s + 2, line.len - 2 };
+	struct failure ignored;
+	uint64_t uid;
+
+	if (line.len < 2 || line.s[1] != ' ')
+		return "a line of its envelope is damaged";
+	switch (line.s[0]) {
+	case 'U':
+		if (parse_u64(value, UINT32_MAX, &uid) == -1 ||
+		    uid != m->id.uid)
+			return "it is not of the user that its name says";
+		return NULL;
+	case 'S':
+		if (!mailbox_is_null(&m->envelope.sender) ||
+		    mailbox_parse_sender(
+			value, &m->envelope.sender, &ignored) == -1)
+			return "its sender is no address";
+		return NULL;
+	case 'R':
+		return take_recipient(m, value);
+	case 'O':
+		m->envelope.is_notice = span_is(value, "notice");
+		return m->envelope.is_notice ? NULL : "an option is unknown";
+	default:
+		return "a line of its envelope is unknown";
+	}
+}
+
+/* All lines up to the end mark, which must be where the envelope ends. */
+static const char *
+take_envelope(struct spool_message *m, struct span text)
+{
+	const char *why = NULL;
+
+	while (why == NULL && text.len > 0) {
+		const char *end = memchr(text.s, '\n', text.len);
+		struct span line = { text.s, 0 };
+
+		if (end == NULL)
+			return "its envelope has no end";
+		line.len = (size_t)(end - text.s);
+		text.s += line.len + 1;
+		text.len -= line.len + 1;
+		if (line.len == 1 && line.s[0] == 'E')
+			break;
+		if (text.len == 0)
+			return "its envelope has no end mark";
+		why = take_line(m, line);
+	}
+	if (why == NULL && text.len > 0)
+		return "its envelope ends early";
+	if (why == NULL && m->envelope.recipients.count == 0)
+		return "it has no recipients";
+	return why;
+}
+
+/* pread(2) up to size octets into b. */
+static ssize_t
+read_at(int fd, struct buf *b, size_t size)
+{
+	char block[READ_FIRST];
+	ssize_t n = 1;
+
+	while (n > 0 && b->len < size) {
+		size_t want = size - b->len;
+
+		n = pread(fd, block, want < READ_FIRST ? want : READ_FIRST,
+		    (off_t)b->len);
+		if (n > 0 && buf_add(b, block, (size_t)n) == -1)
+			return -1;
+	}
+	return n == -1 ? -1 : (ssize_t)b->len;
+}
+
+static int
+read_envelope(struct spool_message *m, struct failure *f)
+{
+	const char *why = "it cannot be read";
+	size_t size = 0;
+	struct buf b;
+
+	buf_init(&b, ENVELOPE_MAX + READ_FIRST);
+	if (read_at(m->fd, &b, READ_FIRST) >= FIRST_LINE_SIZE)
+		why = parse_first_line(m, b.s, &size);
+	if (why == NULL && read_at(m->fd, &b, size) < (ssize_t)size)
+		why = "it is shorter than it says";
+	if (why == NULL)
+		why = take_envelope(m,
+		    (struct span){
+			b.s + FIRST_LINE_SIZE, size - FIRST_LINE_SIZE });
+	buf_done(&b);
+	return why == NULL ? 0 : none_of_ours(m->id, why, f);
+}
+
+int
+spool_read(const struct spool *spool, enum spool_place place,
+    struct spool_id id, struct spool_message *out, struct failure *f)
+{
+	int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	struct spool_message m = { .id = id, .fd = -1 };
+	char name[SPOOL_NAME_SIZE];
+	const char *why;
+	struct stat st;
+	int r;
+
+	spool_name(id, name);
+	m.fd = openat(spool->folders[place], name, flags);
+	if (m.fd == -1 || fstat(m.fd, &st) == -1) {
+		r = not_there(id, errno, f);
+		fd_close(&m.fd);
+		return r;
+	}
+	why = judge_file(spool, &st);
+	m.status = status_of(&st);
+	r = why == NULL ? read_envelope(&m, f) : none_of_ours(id, why, f);
+	if (r == -1)
+		spool_message_done(&m);
+	else
+		*out = m;
+	return r;
+}
+
+void
+spool_message_done(struct spool_message *m)
+{
+	mailbox_done(&m->envelope.sender);
+	mailbox_list_done(&m->envelope.recipients);
+	fd_close(&m->fd);
+}
+
+ssize_t
+spool_content(const struct spool_message *m, uint64_t offset, void *data,
+    size_t size, struct failure *f)
+{
+	ssize_t n;
+
+	if (offset >= m->content_size)
+		return 0;
+	if (size > m->content_size - offset)
+		size = (size_t)(m->content_size - offset);
+	n = pread(m->fd, data, size, (off_t)(m->content_at + offset));
+	if (n > 0)
+		return n;
+	return n == -1 ? failure_os(f, FAILURE_LATER, errno, "read the spool")
+		       : failure_set(f, FAILURE_LATER,
+			     "a message in the spool became shorter");
+}
+
+/* A descriptor of its own for the position of readdir(3). */
+static DIR *
+open_listing(const struct spool *s, enum folder folder)
+{
+	int fd =
+	    openat(s->folders[folder], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
+
+	if (dir == NULL)
+		fd_close(&fd);
+	return dir;
+}
+
+int
+spool_scan(const struct spool *spool, enum spool_place place,
+    spool_found *found, void *context, struct failure *f)
+{
+	DIR *dir = open_listing(spool, (enum folder)place);
+	const struct dirent *entry;
+
+	if (dir == NULL)
+		return failure_os(
+		    f, FAILURE_LATER, errno, "list the spool %s", spool->path);
+	while ((entry = readdir(dir)) != NULL) {
+		struct spool_id id = { 0, 0 };
+		struct spool_status status;
+		struct stat st;
+		const char *why;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		if (!spool_parse_name(entry->d_name, &id)) {
+			found(context, id, NULL, entry->d_name,
+			    "its name is none of ours");
+			continue;
+		}
+		if (fstatat(dirfd(dir), entry->d_name, &st,
+			AT_SYMLINK_NOFOLLOW) == -1)
+			continue; /* it has just gone */
+		why = judge_file(spool, &st);
+		status = status_of(&st);
+		found(context, id, why == NULL ? &status : NULL, entry->d_name,
+		    why);
+	}
+	(void)closedir(dir);
+	return 0;
+}
+
+/* ---- changing ---- */
+
+/* A descriptor of a message that is really ours. */
+static int
+open_for_change(const struct spool *s, struct spool_id id, struct failure *f)
+{
+	int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	char name[SPOOL_NAME_SIZE];
+	const char *why;
+	struct stat st;
+	int fd;
+
+	spool_name(id, name);
+	fd = openat(s->folders[FOLDER_QUEUE], name, flags);
+	if (fd == -1 || fstat(fd, &st) == -1) {
+		(void)not_there(id, errno, f);
+		fd_close(&fd);
+		return -1;
+	}
+	why = judge_file(s, &st);
+	if (why != NULL) {
+		(void)none_of_ours(id, why, f);
+		fd_close(&fd);
+	}
+	return fd;
+}
+
+int
+spool_set_due(const struct spool *spool, struct spool_id id, int64_t due_ms,
+    struct failure *f)
+{
+	int fd = open_for_change(spool, id, f);
+	int r = -1;
+
+	if (fd == -1)
+		return -1;
+	r = set_times(fd, due_ms);
+	if (r == -1)
+		(void)cannot_write(spool, errno, f);
+	fd_close(&fd);
+	return r;
+}
+
+int
+spool_set_held(const struct spool *spool, struct spool_id id, bool is_held,
+    struct failure *f)
+{
+	int fd = open_for_change(spool, id, f);
+	int r;
+
+	if (fd == -1)
+		return -1;
+	r = fchmod(fd, is_held ? MODE_HELD : MODE_QUEUED);
+	if (r == -1)
+		(void)cannot_write(spool, errno, f);
+	fd_close(&fd);
+	return r;
+}
+
+static void
+remove_journal(const struct spool *s, struct spool_id id)
+{
+	char name[SPOOL_NAME_SIZE];
+
+	spool_name(id, name);
+	(void)unlinkat(s->folders[FOLDER_JOURNAL], name, 0);
+}
+
+int
+spool_remove(const struct spool *spool, enum spool_place place,
+    struct spool_id id, struct failure *f)
+{
+	char name[SPOOL_NAME_SIZE];
+
+	spool_name(id, name);
+	if (unlinkat(spool->folders[place], name, 0) == -1)
+		return not_there(id, errno, f);
+	remove_journal(spool, id);
+	return 0;
+}
+
+int
+spool_move(const struct spool *spool, enum spool_place from,
+    enum spool_place to, struct spool_id id, struct failure *f)
+{
+	char name[SPOOL_NAME_SIZE];
+
+	spool_name(id, name);
+	if (move_name(spool->folders[from], spool->folders[to], name) == -1)
+		return errno == ENOENT ? not_there(id, errno, f)
+				       : cannot_write(spool, errno, f);
+	if (fsync(spool->folders[to]) == -1)
+		return cannot_write(spool, errno, f);
+	return 0;
+}
+
+static void
+clean_incoming(const struct spool *s)
+{
+	DIR *dir = open_listing(s, FOLDER_INCOMING);
+	const struct dirent *entry;
+	time_t now = time(NULL);
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		struct spool_id id;
+		struct stat st;
+
+		if (spool_parse_name(entry->d_name, &id) &&
+		    fstatat(dirfd(dir), entry->d_name, &st,
+			AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && now - st.st_mtime > LEFTOVER_SECONDS)
+			(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+}
+
+/* Is a message of that name in queue/ or failed/? */
+static bool
+has_message(const struct spool *s, const char *name)
+{
+	struct stat st;
+
+	return fstatat(s->folders[FOLDER_QUEUE], name, &st,
+		   AT_SYMLINK_NOFOLLOW) == 0 ||
+	    fstatat(
+		s->folders[FOLDER_FAILED], name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void
+clean_journals(const struct spool *s)
+{
+	DIR *dir = open_listing(s, FOLDER_JOURNAL);
+	const struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		struct spool_id id;
+
+		if (spool_parse_name(entry->d_name, &id) &&
+		    !has_message(s, entry->d_name))
+			(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+}
+
+void
+spool_clean(const struct spool *spool)
+{
+	clean_incoming(spool);
+	clean_journals(spool);
+}
