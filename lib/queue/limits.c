@@ -27,7 +27,7 @@ enum {
 	PAUSE_MS = 50,
 	DATA_LOCK = 0,
 	FIRST_SLOT = 1,
-	NAME_MAX_OCTETS = 100
+	FILE_NAME_MAX = 200
 };
 
 static const char magic[8] = "s365lim1";
@@ -60,7 +60,7 @@ file_name(const char *name)
 	struct buf b;
 	char *out;
 
-	buf_init(&b, NAME_MAX_OCTETS * 3);
+	buf_init(&b, FILE_NAME_MAX);
 	(void)buf_puts(&b, "limits-");
 	for (const char *p = name; *p != '\0'; p++) {
 		int r = ascii_is_alnum(*p) || strchr("@.-_+", *p) != NULL
