@@ -18,6 +18,15 @@
 
 #define SYSTEM_FILE  SENDMAIL365_SYSCONFDIR "/sendmail365/sendmail365.conf"
 #define SYSTEM_STATE SENDMAIL365_LOCALSTATEDIR "/lib/sendmail365"
+#define SYSTEM_SPOOL SENDMAIL365_LOCALSTATEDIR "/spool/sendmail365"
+#define SOCKET       "/run/sendmail365/submit"
+
+enum {
+	MINUTE = 60,
+	HOUR = 60 * MINUTE,
+	DAY = 24 * HOUR,
+	MIB = 1024 * 1024
+};
 
 /* What stands for a file on its way to becoming a struct config. */
 struct parser {
@@ -198,6 +207,9 @@ begin_account(struct parser *p, int line, struct span name, struct failure *f)
 		.line = line,
 		.port = 587,
 		.recipients_per_message = 500,
+		.max_connections = 3,
+		.messages_per_minute = { .count = 30, .seconds = 60 },
+		.recipients_per_day = 10000,
 	};
 	return 0;
 }
@@ -369,6 +381,14 @@ new_config(const char *path)
 	struct config *c = xcalloc(1, sizeof(*c));
 
 	c->path = xstrdup(path);
+	c->queue_lifetime = 5 * DAY;
+	c->queue_retry_first = MINUTE;
+	c->queue_retry_longest = HOUR;
+	c->queue_keep_failed = 30 * DAY;
+	c->queue_max_size = UINT64_C(2048) * MIB;
+	/* The highest that Exchange Online lets an administrator set. */
+	c->service_max_message_size = UINT64_C(150) * MIB;
+	c->service_per_user_limit = 10000;
 	c->log_sink = LOG_TO_SYSLOG;
 	c->log_level = LOG_LEVEL_INFO;
 	c->keeps_original = true;
@@ -390,6 +410,8 @@ finish_config(const struct parser *p, struct failure *f)
 		return -1;
 	if (c->state_directory == NULL)
 		c->state_directory = default_state_directory();
+	set_default(&c->queue_directory, SYSTEM_SPOOL);
+	set_default(&c->service_socket, SOCKET);
 	return 0;
 }
 
@@ -535,6 +557,9 @@ config_free(struct config **config)
 	free(c->rewrite_domain);
 	free(c->display_name);
 	pattern_list_done(&c->no_reply_to);
+	free(c->queue_directory);
+	mailbox_done(&c->queue_postmaster);
+	free(c->service_socket);
 	free(c->state_directory);
 	free(c);
 }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/amounts.h"
 #include "config/cloud.h"
 #include "core/log.h"
 #include "mail/aliases.h"
@@ -34,6 +35,13 @@ enum auth_kind {
 enum direct_tls {
 	DIRECT_TLS_VERIFY, /* the certificate must verify and name the host */
 	DIRECT_TLS_ENCRYPT /* any certificate will do */
+};
+
+/* When the service answers whoever hands a message in. */
+enum delivery_mode {
+	DELIVERY_BACKGROUND,  /* as soon as it is safe */
+	DELIVERY_INTERACTIVE, /* when Exchange has answered, or soon */
+	DELIVERY_CALLER       /* as -odb, -odi and -odq say */
 };
 
 struct string_list {
@@ -64,6 +72,9 @@ struct account {
 	char *ca_file; /* NULL: the system's certificates */
 	char *proxy;   /* as libcurl writes them; NULL: none */
 	struct pattern_list send_as;
+	unsigned max_connections;
+	struct rate messages_per_minute;
+	unsigned recipients_per_day;
 };
 
 struct direct_send {
@@ -96,9 +107,20 @@ struct config {
 	char *rewrite_domain; /* [rewrite] domain, or NULL */
 	char *display_name;   /* template, or NULL: it stays */
 	struct pattern_list no_reply_to;
-	bool keeps_original;   /* X-Original-From is added */
-	bool marks_automatic;  /* Auto-Submitted is added */
+	bool keeps_original;  /* X-Original-From is added */
+	bool marks_automatic; /* Auto-Submitted is added */
+	char *queue_directory;
+	unsigned queue_lifetime; /* this and what follows in seconds */
+	unsigned queue_retry_first;
+	unsigned queue_retry_longest;
+	unsigned queue_keep_failed;
+	struct mailbox queue_postmaster; /* null: notices go to the sender */
+	uint64_t queue_max_size;         /* octets */
+	char *service_socket;
 	char *state_directory; /* NULL: there is nowhere to keep state */
+	enum delivery_mode service_delivery;
+	uint64_t service_max_message_size; /* octets */
+	unsigned service_per_user_limit;   /* messages in the queue */
 	enum log_sink log_sink;
 	enum log_level log_level;
 };

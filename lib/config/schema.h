@@ -20,6 +20,7 @@ enum schema_section {
 	SCHEMA_ALIASES, /* its other keys are names of aliases */
 	SCHEMA_ROUTE,
 	SCHEMA_DIRECT_SEND,
+	SCHEMA_QUEUE,
 	SCHEMA_SERVICE,
 	SCHEMA_LOG,
 	SCHEMA_SECTIONS /* how many there are */

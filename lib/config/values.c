@@ -557,6 +557,12 @@ value_parse_address(struct span s, struct mailbox *out, struct failure *f)
 }
 
 int
+value_address(const struct value *v, void *field, struct failure *f)
+{
+	return value_parse_address(span_of(v->text), field, f);
+}
+
+int
 value_user(const struct value *v, void *field, struct failure *f)
 {
 	struct mailbox *out = field;

@@ -24,6 +24,9 @@ struct value {
 	bool is_private;       /* not everybody can read the file */
 };
 
+/* struct mailbox: an address with a domain and without a name. */
+int value_address(const struct value *v, void *field, struct failure *f);
+
 /* struct mailbox: an address with a domain and without a name; or "{sender}",
  * which has no domain. */
 int value_user(const struct value *v, void *field, struct failure *f);

@@ -611,14 +611,14 @@ test_unknown_words(void **state)
 		    "\"account\"?" },
 		{ "nothing near a section", "[relay]\n",
 		    "t.conf:1: unknown section [relay]; known are: account, "
-		    "rewrite, aliases, route, direct_send, service, log" },
+		    "rewrite, aliases, route, direct_send, queue, service, log" },
 		{ "section without a name", "[]\n",
 		    "t.conf:1: unknown section []; known are: account, "
-		    "rewrite, aliases, route, direct_send, service, log" },
+		    "rewrite, aliases, route, direct_send, queue, service, log" },
 		{ "section longer than libinih keeps", "[" X60 "]\n",
 		    "t.conf:1: unknown section [" X60 "]; known are: "
-		    "account, rewrite, aliases, route, direct_send, service, "
-		    "log" },
+		    "account, rewrite, aliases, route, direct_send, queue, "
+		    "service, log" },
 		{ "value", "[account]\ncloud = wordlwide\n",
 		    "t.conf:2: cloud: \"wordlwide\" is not a known value; "
 		    "did you mean \"worldwide\"?" },
