@@ -15,30 +15,63 @@
 #include "core/failure.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "mail/address.h"
 
 enum {
+	DSN_MAX = 11,
 	TEXT_MAX = 600,                /* of a reason */
 	JOURNAL_MAX = 16 * 1024 * 1024 /* what is read */
 };
 
 static const char letters[] = {
-	[JOURNAL_PENDING] = 'P',
 	[JOURNAL_DEFERRED] = 'D',
 	[JOURNAL_SENT] = 'S',
 	[JOURNAL_FAILED] = 'F',
 };
 
+/* Recipients come in the same order each time, so the next is near. */
+const struct journal_entry *
+journal_find(struct journal *j, const char *address)
+{
+	for (size_t i = 0; i < j->count; i++) {
+		size_t at = (j->found + i) % j->count;
+
+		if (strcmp(j->entries[at].address, address) == 0) {
+			j->found = at + 1;
+			return &j->entries[at];
+		}
+	}
+	return NULL;
+}
+
+static struct journal_entry *
+find_or_add(struct journal *j, const char *address)
+{
+	if (journal_find(j, address) != NULL)
+		return &j->entries[j->found - 1];
+	j->entries = xgrow(j->entries, j->count, sizeof(*j->entries));
+	j->entries[j->count] =
+	    (struct journal_entry){ .address = xstrdup(address),
+		    .text = xstrdup("") };
+	return &j->entries[j->count++];
+}
+
 void
-journal_set(struct journal *j, size_t recipient, enum journal_status status,
+journal_set(struct journal *j, const char *address, enum journal_status status,
     const char *dsn, const char *text)
 {
-	struct journal_recipient *r = &j->recipients[recipient];
-	char *copy = text != NULL ? xstrdup(text) : NULL;
+	struct journal_entry *e = find_or_add(j, address);
+	char shown[TEXT_MAX];
 
-	free(r->text);
-	r->status = status;
-	r->text = copy;
-	(void)snprintf(r->dsn, sizeof(r->dsn), "%s", dsn);
+	log_escape(shown, sizeof(shown), text, strlen(text));
+	if (e->status == status && strcmp(e->text, shown) == 0 &&
+	    strcmp(e->dsn, dsn) == 0)
+		return;
+	free(e->text);
+	e->text = xstrdup(shown);
+	e->status = status;
+	(void)snprintf(e->dsn, sizeof(e->dsn), "%s", dsn);
+	e->is_changed = true;
 }
 
 size_t
@@ -47,42 +80,56 @@ journal_count(const struct journal *j, enum journal_status status)
 	size_t n = 0;
 
 	for (size_t i = 0; i < j->count; i++)
-		n += j->recipients[i].status == status;
+		n += j->entries[i].status == status;
 	return n;
 }
 
 void
 journal_done(struct journal *j)
 {
-	for (size_t i = 0; i < j->count; i++)
-		free(j->recipients[i].text);
-	free(j->recipients);
+	for (size_t i = 0; i < j->count; i++) {
+		free(j->entries[i].address);
+		free(j->entries[i].text);
+	}
+	free(j->entries);
 	*j = (struct journal){ 0 };
 }
 
 /* ---- reading ---- */
 
 static void
+set_entry(struct journal *j, struct span address, enum journal_status status,
+    struct span dsn, struct span text)
+{
+	char *a = xstrndup(address.s, address.len);
+	char *d = xstrndup(dsn.s, dsn.len);
+	char *t = xstrndup(text.s, text.len);
+
+	journal_set(j, a, status, d, t);
+	find_or_add(j, a)->is_changed = false;
+	free(a);
+	free(d);
+	free(t);
+}
+
+static void
 take_recipient(struct journal *j, struct span line)
 {
-	struct span index = span_cut_word(&line);
 	struct span letter = span_cut_word(&line);
 	struct span dsn = span_cut_word(&line);
-	struct span text = span_trim(line);
-	char dsn_text[12];
-	char *copy;
-	uint64_t i;
+	struct span size = span_cut_word(&line);
+	uint64_t len;
 
-	if (parse_u64(index, j->count, &i) == -1 || i >= j->count ||
-	    letter.len != 1 || dsn.len >= sizeof(dsn_text))
+	if (letter.len != 1 || dsn.len > DSN_MAX ||
+	    parse_u64(size, ADDRESS_MAX, &len) == -1 || len == 0 ||
+	    line.len < len + 1)
 		return;
-	(void)snprintf(dsn_text, sizeof(dsn_text), "%.*s", (int)dsn.len, dsn.s);
-	copy = xstrndup(text.s, text.len);
 	for (size_t k = 0; k < sizeof(letters); k++)
 		if (letters[k] == letter.s[0])
-			journal_set(j, (size_t)i, (enum journal_status)k,
-			    dsn_text, copy);
-	free(copy);
+			set_entry(j, (struct span){ line.s + 1, (size_t)len },
+			    (enum journal_status)k, dsn,
+			    span_trim((struct span){ line.s + 1 + len,
+				line.len - 1 - (size_t)len }));
 }
 
 static void
@@ -150,8 +197,8 @@ cannot(const char *what, struct spool_id id, int e, struct failure *f)
 }
 
 int
-journal_read(const struct spool *spool, struct spool_id id,
-    size_t recipient_count, struct journal *out, struct failure *f)
+journal_read(const struct spool *spool, struct spool_id id, struct journal *out,
+    struct failure *f)
 {
 	int fd = open_file(spool, id, O_RDONLY);
 	struct buf text;
@@ -159,11 +206,7 @@ journal_read(const struct spool *spool, struct spool_id id,
 
 	if (fd == -1 && errno != ENOENT)
 		return cannot("open", id, errno, f);
-	*out = (struct journal){
-		.recipients =
-		    xcalloc(recipient_count, sizeof(*out->recipients)),
-		.count = recipient_count,
-	};
+	*out = (struct journal){ 0 };
 	if (fd == -1)
 		return 0;
 	buf_init(&text, JOURNAL_MAX);
@@ -182,14 +225,11 @@ journal_read(const struct spool *spool, struct spool_id id,
 /* ---- appending ---- */
 
 static int
-add_recipient(struct buf *b, size_t i, const struct journal_recipient *r)
+add_entry(struct buf *b, const struct journal_entry *e)
 {
-	const char *text = r->text != NULL ? r->text : "";
-	char shown[TEXT_MAX];
-
-	log_escape(shown, sizeof(shown), text, strlen(text));
-	return buf_printf(b, "R %zu %c %s %s\n", i, letters[r->status],
-	    r->dsn[0] != '\0' ? r->dsn : "0.0.0", shown);
+	return buf_printf(b, "R %c %s %zu %s %s\n", letters[e->status],
+	    e->dsn[0] != '\0' ? e->dsn : "0.0.0", strlen(e->address),
+	    e->address, e->text);
 }
 
 /* One write, behind whatever a killed process has left unfinished. */
@@ -211,8 +251,8 @@ append(int fd, struct buf *b)
 }
 
 int
-journal_append(const struct spool *spool, struct spool_id id,
-    const struct journal *j, const bool *changed, struct failure *f)
+journal_append(const struct spool *spool, struct spool_id id, struct journal *j,
+    struct failure *f)
 {
 	int fd = open_file(spool, id, O_RDWR | O_CREAT | O_APPEND);
 	struct buf b;
@@ -223,14 +263,16 @@ journal_append(const struct spool *spool, struct spool_id id,
 	buf_init(&b, JOURNAL_MAX);
 	r = buf_printf(&b, "A %u\n", j->attempts);
 	for (size_t i = 0; i < j->count && r == 0; i++)
-		if (changed[i])
-			r = add_recipient(&b, i, &j->recipients[i]);
+		if (j->entries[i].is_changed)
+			r = add_entry(&b, &j->entries[i]);
 	if (r == -1)
 		errno = EFBIG;
 	if (r == 0)
 		r = append(fd, &b);
 	if (r == -1)
 		(void)cannot("write", id, errno, f);
+	for (size_t i = 0; i < j->count && r == 0; i++)
+		j->entries[i].is_changed = false;
 	buf_done(&b);
 	fd_close(&fd);
 	return r;

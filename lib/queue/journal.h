@@ -3,12 +3,13 @@
  *
  * A small file beside the message, to which lines are appended:
  *
- *	A COUNT               an attempt that counts has failed
- *	R INDEX S|F|D DSN TEXT  the latest of one recipient: sent, failed,
- *	                      deferred
+ *	A COUNT                      that many attempts have failed
+ *	R S|F|D DSN SIZE ADDRESS TEXT  the latest of one recipient: sent,
+ *	                             failed, deferred
  *
- * A last line that is torn is ignored; so is any line that is not
- * understood.
+ * Addresses are those at which the message is delivered, so that it does not
+ * matter when the configuration changes what leads there.  A last line that
+ * is torn is ignored; so is any line that is not understood.
  */
 #ifndef QUEUE_JOURNAL_H
 #define QUEUE_JOURNAL_H
@@ -21,45 +22,48 @@
 struct failure;
 
 enum journal_status {
-	JOURNAL_PENDING, /* nothing is known yet */
 	JOURNAL_DEFERRED,
 	JOURNAL_SENT,
 	JOURNAL_FAILED
 };
 
-struct journal_recipient {
+struct journal_entry {
+	char *address;
 	enum journal_status status;
 	char dsn[12];
-	char *text; /* the reason, or NULL */
+	char *text;      /* the answer or the reason */
+	bool is_changed; /* not in the file yet */
 };
 
 struct journal {
 	unsigned attempts;
-	struct journal_recipient *recipients;
+	struct journal_entry *entries;
 	size_t count;
+	size_t found; /* where the last search ended */
 };
 
-/* Read the journal of a message with this many recipients; one that is not
- * there is empty.  The caller journal_done()s it.  FAILURE_LATER. */
+/* Read the journal of a message; one that is not there is empty.  The caller
+ * journal_done()s it.  FAILURE_LATER. */
 int journal_read(const struct spool *spool, struct spool_id id,
-    size_t recipient_count, struct journal *out, struct failure *f);
+    struct journal *out, struct failure *f);
 
 /* Release it. */
 void journal_done(struct journal *j);
 
-/* Change one recipient in memory. */
-void journal_set(struct journal *j, size_t recipient,
+/* The entry of an address, or NULL; valid until the next journal_set(). */
+const struct journal_entry *journal_find(
+    struct journal *j, const char *address);
+
+/* Set an entry in memory. */
+void journal_set(struct journal *j, const char *address,
     enum journal_status status, const char *dsn, const char *text);
 
-/* That many recipients have this status. */
+/* That many entries have this status. */
 size_t journal_count(const struct journal *j, enum journal_status status);
 
-/*
- * Append the present state of recipients [0..count) that changed[i] names,
- * and the number of attempts, in one write, and make it safe.
- * FAILURE_LATER.
- */
+/* Append the attempts and all changed entries in one write, and make it safe.
+ * FAILURE_LATER. */
 int journal_append(const struct spool *spool, struct spool_id id,
-    const struct journal *j, const bool *changed, struct failure *f);
+    struct journal *j, struct failure *f);
 
 #endif

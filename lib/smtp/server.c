@@ -29,6 +29,7 @@ struct session {
 	/* a message that comes in chunks */
 	struct message message;
 	bool has_message; /* a chunk was taken */
+	bool has_begun;   /* in the sink */
 	uint64_t size;
 	struct failure chunk_failure; /* why the rest is only skipped */
 };
@@ -132,6 +133,9 @@ forget_message(struct session *s)
 {
 	message_done(&s->message);
 	message_init(&s->message);
+	if (s->has_begun)
+		s->server->sink->forget(s->server->context);
+	s->has_begun = false;
 	s->has_message = false;
 	s->size = 0;
 	s->chunk_failure = (struct failure){ .kind = FAILURE_NONE };
@@ -153,6 +157,39 @@ forget_all(struct session *s)
 	forget_envelope(s);
 }
 
+/* Store a piece of the message: -1, *f. */
+static int
+store(struct session *s, struct span piece, struct failure *f)
+{
+	const struct server *server = s->server;
+
+	if (server->sink == NULL)
+		return message_write(&s->message, piece, f);
+	if (!s->has_begun &&
+	    server->sink->begin(server->context, &s->envelope, f) == -1)
+		return -1;
+	s->has_begun = true;
+	return server->sink->write(server->context, piece, f);
+}
+
+/* The message is complete: hand it over. */
+static int
+hand_over(struct session *s, struct buf *text, struct failure *f)
+{
+	const struct server *server = s->server;
+
+	if (server->sink == NULL) {
+		if (message_finish(&s->message, f) == -1)
+			return -1;
+		return server->deliver(
+		    server->context, &s->envelope, &s->message, text, f);
+	}
+	if (store(s, (struct span){ "", 0 }, f) == -1)
+		return -1;
+	s->has_begun = false;
+	return server->sink->end(server->context, text, f);
+}
+
 static int
 deliver(struct session *s, struct failure *f)
 {
@@ -162,10 +199,7 @@ deliver(struct session *s, struct failure *f)
 
 	buf_init(&text, REPLY_LINE_TEXT);
 	(void)buf_puts(&text, "250 ");
-	r = message_finish(&s->message, &reason);
-	if (r == 0)
-		r = s->server->deliver(s->server->context, &s->envelope,
-		    &s->message, &text, &reason);
+	r = hand_over(s, &text, &reason);
 	if (r == 0)
 		r = answer(s, f, text.s);
 	else
@@ -190,7 +224,7 @@ take_piece(struct session *s, struct span piece)
 		return;
 	}
 	/* The failure stays in chunk_failure. */
-	(void)message_write(&s->message, piece, &s->chunk_failure);
+	(void)store(s, piece, &s->chunk_failure);
 }
 
 /* ---- commands ---- */
@@ -227,7 +261,7 @@ split_path(struct span arg, const char *keyword, struct span *path,
 }
 
 static const char *const mail_parameters[] = { "SIZE", "BODY", "RET", "ENVID",
-	"AUTH", "SMTPUTF8", NULL };
+	"AUTH", "SMTPUTF8", "XDELIVER", NULL };
 static const char *const rcpt_parameters[] = { "NOTIFY", "ORCPT", NULL };
 
 static bool
@@ -244,19 +278,36 @@ is_known_parameter(struct span word, const char *const *known)
 	return false;
 }
 
-/* Parameters are taken and mean nothing yet, but for SIZE: *size. */
+/* What parameters say that means something here. */
+struct parameters {
+	uint64_t size;
+	char delivery;
+};
+
 static bool
-check_parameters(struct span rest, const char *const *known, uint64_t *size)
+has_prefix_nocase(struct span s, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return s.len > len && ascii_equal_nocase(s.s, prefix, len);
+}
+
+/* Others are taken and mean nothing yet. */
+static bool
+check_parameters(
+    struct span rest, const char *const *known, struct parameters *out)
 {
 	for (rest = span_trim(rest); rest.len > 0;) {
 		struct span word = span_cut_word(&rest);
 
 		if (!is_known_parameter(word, known))
 			return false;
-		if (word.len > 5 && ascii_equal_nocase(word.s, "SIZE=", 5) &&
+		if (has_prefix_nocase(word, "SIZE=") &&
 		    parse_u64((struct span){ word.s + 5, word.len - 5 },
-			INT64_MAX, size) == -1)
+			INT64_MAX, &out->size) == -1)
 			return false;
+		if (has_prefix_nocase(word, "XDELIVER="))
+			out->delivery = ascii_lower(word.s[9]);
 	}
 	return true;
 }
@@ -265,28 +316,30 @@ static int
 do_mail(struct session *s, struct span arg, struct failure *f)
 {
 	struct failure reason;
+	struct parameters given = { .size = 0 };
 	struct span path, parameters;
-	uint64_t size = 0;
 
 	if (s->has_sender)
 		return answer(s, f, "503 5.5.1 Sender already given");
 	if (!split_path(arg, "FROM:", &path, &parameters))
 		return answer(s, f, "501 5.5.4 Syntax: MAIL FROM:<address>");
-	if (!check_parameters(parameters, mail_parameters, &size))
+	if (!check_parameters(parameters, mail_parameters, &given))
 		return answer(s, f, "555 5.5.4 Unknown MAIL parameter");
-	if (size > s->server->size_max)
+	if (given.size > s->server->size_max)
 		return answer(s, f, "552 5.3.4 The message is too large");
 	if (mailbox_parse_sender(path, &s->envelope.sender, &reason) == -1) {
 		(void)failure_dsn(&reason, "5.1.7");
 		return answer_failure(s, f, 553, &reason);
 	}
 	s->has_sender = true;
+	s->envelope.delivery = given.delivery;
 	return answer(s, f, "250 2.1.0 Ok");
 }
 
 static int
 do_rcpt(struct session *s, struct span arg, struct failure *f)
 {
+	struct parameters given = { .size = 0 };
 	struct failure reason;
 	struct span path, parameters;
 	struct mailbox recipient;
@@ -295,7 +348,7 @@ do_rcpt(struct session *s, struct span arg, struct failure *f)
 		return answer(s, f, "503 5.5.1 Need MAIL first");
 	if (!split_path(arg, "TO:", &path, &parameters))
 		return answer(s, f, "501 5.5.4 Syntax: RCPT TO:<address>");
-	if (!check_parameters(parameters, rcpt_parameters, NULL))
+	if (!check_parameters(parameters, rcpt_parameters, &given))
 		return answer(s, f, "555 5.5.4 Unknown RCPT parameter");
 	if (s->envelope.recipients.count >= SERVER_RECIPIENTS_MAX)
 		return answer(s, f, "452 4.5.3 Too many recipients");
@@ -400,6 +453,20 @@ do_noop(struct session *s, struct span arg, struct failure *f)
 }
 
 static int
+do_queue(struct session *s, struct span arg, struct failure *f)
+{
+	const struct server *server = s->server;
+	struct failure reason;
+
+	if (server->queue == NULL)
+		return answer(s, f, "502 5.5.1 There is no queue");
+	if (server->queue(
+		server->context, span_trim(arg), s->stream, &reason) == 0)
+		return 0;
+	return answer_failure(s, f, code_of(&reason), &reason);
+}
+
+static int
 do_quit(struct session *s, struct span arg, struct failure *f)
 {
 	(void)arg;
@@ -419,15 +486,17 @@ static const struct {
 	{ "QUIT", do_quit, true },
 	{ "RCPT", do_rcpt, false },
 	{ "RSET", do_rset, true },
+	{ "XQUEUE", do_queue, false },
 };
 
 static int
 run_command(struct session *s, struct span line, struct failure *f)
 {
-	struct span verb = { line.s, line.len < 4 ? line.len : 4 };
-	struct span arg = { line.s + verb.len, line.len - verb.len };
-
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		size_t len = strlen(commands[i].verb);
+		struct span verb = { line.s, line.len < len ? line.len : len };
+		struct span arg = { line.s + verb.len, line.len - verb.len };
+
 		if (!span_is_nocase(verb, commands[i].verb) ||
 		    (arg.len > 0 && arg.s[0] != ' '))
 			continue;
@@ -475,7 +544,7 @@ server_run(
 		r = serve_line(&s, &line, f);
 	if (r == 0)
 		r = stream_flush(stream, f);
-	forget_envelope(&s);
+	forget_all(&s);
 	message_done(&s.message);
 	buf_done(&line);
 	return r;

@@ -25,6 +25,7 @@ enum {
 struct server_envelope {
 	struct mailbox sender; /* null: "<>" */
 	struct mailbox_list recipients;
+	char delivery; /* of XDELIVER: 'b', 'i' or 'q' as in -od; or NUL */
 };
 
 /*
@@ -35,6 +36,27 @@ typedef int server_deliver(void *context,
     const struct server_envelope *envelope, const struct message *message,
     struct buf *text, struct failure *f);
 
+/*
+ * Instead of that, where a message goes as it comes, without being held: begin
+ * it, write it in pieces, and end it with *text and the reason as above.
+ * Whatever was begun and has not ended is forgotten.
+ */
+struct server_sink {
+	int (*begin)(void *context, const struct server_envelope *envelope,
+	    struct failure *f);
+	int (*write)(void *context, struct span piece, struct failure *f);
+	int (*end)(void *context, struct buf *text, struct failure *f);
+	void (*forget)(void *context);
+};
+
+/*
+ * A command that SMTP does not have, with the words behind its name.  Returns
+ * 0 if it has written its whole answer to stream, else -1 with the reason in
+ * *f, which becomes the answer.
+ */
+typedef int server_extra(
+    void *context, struct span words, struct stream *stream, struct failure *f);
+
 struct server {
 	const char *host_name;
 	uint64_t size_max; /* of a message in octets */
@@ -42,6 +64,8 @@ struct server {
 	 * end is seen as the end of the connection. */
 	int timeout;
 	server_deliver *deliver;
+	const struct server_sink *sink; /* in the place of deliver, or NULL */
+	server_extra *queue;            /* XQUEUE, or NULL */
 	void *context;
 };
 

@@ -376,37 +376,66 @@ append_raw(struct fixture *x, struct spool_id id, const char *text)
 	fd_close(&fd);
 }
 
+static struct journal
+read_journal(struct fixture *x, struct spool_id id)
+{
+	struct journal j;
+
+	assert_int_equal(journal_read(x->spool, id, &j, &x->f), 0);
+	return j;
+}
+
+static void
+append_journal(struct fixture *x, struct spool_id id, struct journal *j)
+{
+	assert_int_equal(journal_append(x->spool, id, j, &x->f), 0);
+	journal_done(j);
+	*j = read_journal(x, id);
+}
+
 static void
 test_the_journal_remembers(void **state)
 {
-	static const bool changed[3] = { true, false, true };
+	static const char odd[] = "\"a > b\"@x.example";
+	struct fixture *x = *state;
+	struct spool_id id = put(x, span_of("x"), 1, 0);
+	struct journal j = read_journal(x, id);
+
+	assert_int_equal(j.attempts, 0);
+	assert_int_equal(j.count, 0);
+	assert_null(journal_find(&j, odd));
+	j.attempts = 2;
+	journal_set(&j, "a@x", JOURNAL_DEFERRED, "4.0.0", "later");
+	journal_set(&j, odd, JOURNAL_FAILED, "5.1.1", "no\nS\r\nuser\x1b");
+	journal_set(&j, "a@x", JOURNAL_SENT, "2.0.0", "");
+	append_journal(x, id, &j);
+	assert_int_equal(j.attempts, 2);
+	assert_int_equal(j.count, 2);
+	assert_int_equal(journal_find(&j, "a@x")->status, JOURNAL_SENT);
+	assert_int_equal(journal_find(&j, odd)->status, JOURNAL_FAILED);
+	assert_string_equal(journal_find(&j, odd)->dsn, "5.1.1");
+	assert_string_equal(
+	    journal_find(&j, odd)->text, "no\\x0aS\\x0d\\x0auser\\x1b");
+	assert_int_equal(journal_count(&j, JOURNAL_FAILED), 1);
+	journal_done(&j);
+	remove_message(x, id);
+}
+
+static void
+test_a_torn_line_is_ignored(void **state)
+{
 	struct fixture *x = *state;
 	struct spool_id id = put(x, span_of("x"), 1, 0);
 	struct journal j;
 
-	assert_int_equal(journal_read(x->spool, id, 3, &j, &x->f), 0);
-	assert_int_equal(j.attempts, 0);
-	assert_int_equal(journal_count(&j, JOURNAL_PENDING), 3);
-	j.attempts = 2;
-	journal_set(&j, 0, JOURNAL_SENT, "2.0.0", "250 Ok");
-	journal_set(&j, 2, JOURNAL_FAILED, "5.1.1", "no\nS\r\nuser\x1b");
-	assert_int_equal(journal_append(x->spool, id, &j, changed, &x->f), 0);
-	journal_done(&j);
-	append_raw(x, id, "R 1 S 2.0.0 torn");
-	assert_int_equal(journal_read(x->spool, id, 3, &j, &x->f), 0);
-	assert_int_equal(j.attempts, 2);
-	assert_int_equal(j.recipients[0].status, JOURNAL_SENT);
-	assert_int_equal(j.recipients[1].status, JOURNAL_PENDING);
-	assert_int_equal(j.recipients[2].status, JOURNAL_FAILED);
-	assert_string_equal(j.recipients[2].dsn, "5.1.1");
-	assert_string_equal(
-	    j.recipients[2].text, "no\\x0aS\\x0d\\x0auser\\x1b");
-	/* What is appended behind a torn line is not part of it. */
-	journal_set(&j, 0, JOURNAL_DEFERRED, "4.0.0", "later");
-	assert_int_equal(journal_append(x->spool, id, &j, changed, &x->f), 0);
-	journal_done(&j);
-	assert_int_equal(journal_read(x->spool, id, 3, &j, &x->f), 0);
-	assert_int_equal(j.recipients[0].status, JOURNAL_DEFERRED);
+	append_raw(x, id, "A 3\nR S 2.0.0 3 a@x torn");
+	j = read_journal(x, id);
+	assert_int_equal(j.attempts, 3);
+	assert_int_equal(j.count, 0);
+	/* What is appended behind it is not part of it. */
+	journal_set(&j, "b@x", JOURNAL_DEFERRED, "4.0.0", "later");
+	append_journal(x, id, &j);
+	assert_int_equal(journal_find(&j, "b@x")->status, JOURNAL_DEFERRED);
 	journal_done(&j);
 	remove_message(x, id);
 }
@@ -419,12 +448,13 @@ test_odd_journals_do_no_harm(void **state)
 	struct journal j;
 
 	append_raw(x, id,
-	    "A 99999999999999999999\nA x\nR 7 S 2.0.0 x\nR 0 Q 2.0.0 x\n"
-	    "R 0 SS 2 x\nR -1 S 2.0.0 x\n\n \nR\nX y\n"
-	    "R 0 F 5.123456789012345 x\nR 0 S\n");
-	assert_int_equal(journal_read(x->spool, id, 1, &j, &x->f), 0);
+	    "A 99999999999999999999\nA x\nR S 2.0.0 9 a@x\nR Q 2.0.0 3 a@x\n"
+	    "R SS 2 3 a@x\nR S 2.0.0 -1 x\n\n \nR\nX y\nR S 2.0.0 0 x\n"
+	    "R F 5.123456789012345 3 a@x\nR S 2.0.0 3 b@x\n");
+	j = read_journal(x, id);
 	assert_int_equal(j.attempts, 0);
-	assert_int_equal(j.recipients[0].status, JOURNAL_SENT);
+	assert_int_equal(j.count, 1);
+	assert_int_equal(journal_find(&j, "b@x")->status, JOURNAL_SENT);
 	journal_done(&j);
 	remove_message(x, id);
 }
@@ -463,6 +493,7 @@ main(void)
 		TEST(test_one_process_serves_it),
 		TEST(test_a_directory_of_others_is_refused),
 		TEST(test_the_journal_remembers),
+		TEST(test_a_torn_line_is_ignored),
 		TEST(test_odd_journals_do_no_harm),
 		TEST(test_journals_of_nobody_are_removed),
 	};
