@@ -1,6 +1,7 @@
 #include "child.h"
 
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +24,30 @@ enum {
 
 static const char program[] = "sendmail365";
 static const char installed[] = SENDMAIL365_SBINDIR "/sendmail365";
+
+static const char default_socket[] = "/run/sendmail365/submit";
+
+int
+child_connect(struct child *child)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = secure_getenv("SENDMAIL365_SOCKET");
+	size_t len;
+
+	if (path == NULL)
+		path = default_socket;
+	len = strlen(path);
+	if (len >= sizeof(address.sun_path))
+		return -1;
+	memcpy(address.sun_path, path, len + 1);
+	child->pid = 0;
+	child->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (child->fd != -1 &&
+	    connect(child->fd, (const struct sockaddr *)&address,
+		sizeof(address)) == -1)
+		fd_close(&child->fd);
+	return child->fd == -1 ? -1 : 0;
+}
 
 /* The path of the program beside this one; -1 if that cannot be said. */
 static int
@@ -158,6 +184,10 @@ child_stop(struct child *child)
 	/* A longer farewell is nothing that a caller should wait for. */
 	int64_t deadline = clock_deadline(LAST_WAIT_SECONDS);
 
+	if (child->pid == 0) {
+		fd_close(&child->fd);
+		return;
+	}
 	(void)shutdown(child->fd, SHUT_WR);
 	wait_for_close(child->fd, deadline);
 	fd_close(&child->fd);

@@ -1,5 +1,6 @@
 /*
- * child - "sendmail365 submit" on the other end of a socket pair
+ * child - who takes the message: the service behind its socket, or
+ * "sendmail365 submit" on the other end of a socket pair
  */
 #ifndef SENDMAIL_CHILD_H
 #define SENDMAIL_CHILD_H
@@ -11,9 +12,15 @@
 struct failure;
 
 struct child {
-	pid_t pid;
-	int fd; /* our end */
+	pid_t pid; /* 0: it is the service, which is not ours to start */
+	int fd;    /* our end */
 };
+
+/*
+ * Connect to the service, if one answers at $SENDMAIL365_SOCKET or, without
+ * that, where it is by default.  Returns 0, or -1 if none does.
+ */
+int child_connect(struct child *child);
 
 /*
  * Start the sendmail365 that lies beside this program, else the installed

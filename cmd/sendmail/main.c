@@ -53,6 +53,7 @@ send_message(
 		.sender = &io->sender,
 		.config_file = o->config_file,
 		.is_verbose = o->is_verbose,
+		.delivery = o->delivery,
 	};
 	struct intake in;
 	int status;

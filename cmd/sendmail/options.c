@@ -145,12 +145,14 @@ take_dots(struct options *o, const char *value, struct failure *f)
 	return 0;
 }
 
-/* Of the -o family only -oi means something here. */
+/* Of the -o family only -oi and -od mean something here. */
 static int
 take_setting(struct options *o, const char *value, struct failure *f)
 {
 	if (strcmp(value, "i") == 0 || strcmp(value, "itrue") == 0)
 		return take_dots(o, value, f);
+	if (value[0] == 'd' && value[1] != '\0' && strchr("biq", value[1]))
+		o->delivery = value[1];
 	return 0;
 }
 

@@ -28,6 +28,7 @@ struct options {
 	bool reads_recipients;   /* -t */
 	bool ignores_dots;       /* -i, -oi */
 	bool is_verbose;         /* -v */
+	char delivery;           /* 'b', 'i', 'q' of -od; NUL: not given */
 	const char *sender;      /* -f, -r; may be ""; NULL: not given */
 	const char *full_name;   /* -F, or NULL */
 	const char *config_file; /* -C, or NULL */

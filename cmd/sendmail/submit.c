@@ -112,22 +112,30 @@ wait_for_outcome(struct dialogue *d)
 /* ---- what is said ---- */
 
 static int
-queue_path(struct buf *b, const char *verb, const struct mailbox *m)
+queue_path(struct buf *b, const char *verb, const struct mailbox *m,
+    const char *parameter)
 {
 	if (buf_printf(b, "%s:<", verb) == -1 ||
 	    mailbox_write_address(b, m) == -1)
 		return -1;
-	return buf_puts(b, ">\r\n");
+	return buf_printf(b, ">%s\r\n", parameter);
 }
 
 static int
 queue_envelope(struct dialogue *d, const struct mailbox_list *recipients)
 {
+	char parameter[] = " XDELIVER=b";
+
+	parameter[sizeof(parameter) - 2] = d->submission->delivery;
+	if (d->submission->delivery == '\0')
+		parameter[0] = '\0';
 	if (buf_puts(&d->out, "EHLO localhost\r\n") == -1 ||
-	    queue_path(&d->out, "MAIL FROM", d->submission->sender) == -1)
+	    queue_path(
+		&d->out, "MAIL FROM", d->submission->sender, parameter) == -1)
 		return -1;
 	for (size_t i = 0; i < recipients->count; i++)
-		if (queue_path(&d->out, "RCPT TO", &recipients->items[i]) == -1)
+		if (queue_path(&d->out, "RCPT TO", &recipients->items[i], "") ==
+		    -1)
 			return -1;
 	return 0;
 }
@@ -165,7 +173,9 @@ start(struct dialogue *d, const struct mailbox_list *recipients,
 
 	if (d->is_started)
 		return 0;
-	if (child_start(&d->child, s->config_file, s->is_verbose, f) == -1)
+	/* A configuration of the caller's own is nothing to the service. */
+	if ((s->config_file != NULL || child_connect(&d->child) == -1) &&
+	    child_start(&d->child, s->config_file, s->is_verbose, f) == -1)
 		return -1;
 	d->is_started = true;
 	return queue_envelope(d, recipients) == -1 ? too_large(f) : 0;

@@ -1,5 +1,6 @@
 /*
- * submit - one message, spoken as SMTP to "sendmail365 submit"
+ * submit - one message, spoken as SMTP to the service or, where none answers,
+ * to "sendmail365 submit"
  *
  * Everything is written without waiting for answers (PIPELINING, CHUNKING):
  * a small message is one write.  Nothing is delivered before the last chunk
@@ -17,6 +18,7 @@ struct mailbox;
 struct submission {
 	const struct mailbox *sender; /* may be null, may be a bare name */
 	const char *config_file;      /* -C, or NULL */
+	char delivery;                /* 'b', 'i', 'q' of -od, or NUL */
 	bool is_verbose;
 };
 

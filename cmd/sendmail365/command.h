@@ -12,6 +12,9 @@ struct failure;
 /* Take one message, from our sendmail or from a person, and send it. */
 int command_submit(int argc, char **argv);
 
+/* The service: take messages from local programs, and send them. */
+int command_serve(int argc, char **argv);
+
 /* Say whether the configuration and its files can be used. */
 int command_check(int argc, char **argv);
 

@@ -16,6 +16,8 @@ static const struct {
 	const char *summary;
 } commands[] = {
 	{ "submit", command_submit, "send one message from standard input" },
+	{ "serve", command_serve,
+	    "take messages from local programs and send them" },
 	{ "check", command_check, "validate the configuration and its files" },
 	{ "explain", command_explain,
 	    "show what becomes of a sender, or what a code means" },

@@ -25,6 +25,7 @@
 #include "mail/complete.h"
 #include "mail/intake.h"
 #include "mail/message.h"
+#include "record.h"
 #include "route/deliver.h"
 #include "show.h"
 #include "smtp/client.h"
@@ -68,66 +69,6 @@ make_id(char id[static ID_SIZE])
 	    salt & 0xfffU);
 }
 
-/* ---- the log: one line for the message, one for each recipient ---- */
-
-static const char *
-status_word(const struct outcome *o)
-{
-	switch (o->status) {
-	case OUTCOME_ACCEPTED:
-		return "sent";
-	case OUTCOME_REFUSED:
-		return "bounced";
-	case OUTCOME_PENDING:
-	case OUTCOME_LATER:
-		break;
-	}
-	return "deferred";
-}
-
-static void
-log_outcomes(const char *id, const struct delivery *d)
-{
-	double delay = (double)(clock_ms() - d->started_ms) / 1000;
-	struct buf to;
-
-	buf_init(&to, ADDRESS_MAX);
-	for (size_t i = 0; i < d->plan.recipients.count; i++) {
-		const struct outcome *o = &d->outcomes[i];
-
-		buf_reset(&to);
-		(void)mailbox_write_address(&to, &d->plan.recipients.items[i]);
-		log_info("%s: to=<%s>, relay=%s, delay=%.2f, dsn=%s, "
-			 "status=%s (%s)",
-		    id, to.s, o->relay, delay, o->dsn, status_word(o), o->text);
-	}
-	buf_done(&to);
-}
-
-static void
-log_message(const char *id, const struct delivery *d,
-    const struct delivery_input *input)
-{
-	const struct header *header = &input->message->header;
-	size_t i = header_find(header, "Message-ID", 0);
-	struct buf from, given, message_id;
-
-	buf_init(&from, ADDRESS_MAX);
-	buf_init(&given, ADDRESS_MAX);
-	buf_init(&message_id, HEADER_MAX_BYTES);
-	(void)mailbox_write_address(&from, &d->plan.sender);
-	(void)mailbox_write_address(&given, input->sender);
-	if (i < header->count)
-		(void)field_unfold(&header->fields[i], &message_id);
-	log_info("%s: uid=%ld orig_from=<%s> message-id=%.256s", id,
-	    (long)getuid(), given.s, message_id.s);
-	log_info("%s: from=<%s>, size=%" PRIu64 ", nrcpt=%zu", id, from.s,
-	    input->message->body.size, d->plan.recipients.count);
-	buf_done(&from);
-	buf_done(&given);
-	buf_done(&message_id);
-}
-
 /* ---- sending ---- */
 
 /* Plan, send, log.  0: every recipient was accepted; *text is the answer. */
@@ -141,9 +82,9 @@ send_message(const struct config *config, const struct delivery_input *input,
 
 	make_id(id);
 	delivery_plan(config, input, &d);
-	log_message(id, &d, input);
+	record_message(id, (uint32_t)getuid(), &d, input);
 	delivery_run(config, input, &d);
-	log_outcomes(id, &d);
+	record_outcomes(id, &d);
 	r = delivery_summary(&d, text, f);
 	delivery_done(&d);
 	return r;

@@ -15,8 +15,13 @@
 static const char *const kept_names[] = {
 	"CREDENTIALS_DIRECTORY", /* systemd: where LoadCredential= puts files */
 	"HOME",
+	"LISTEN_FDS",
+	"LISTEN_PID",
+	"NOTIFY_SOCKET",
 	"SENDMAIL365_SOCKET",
 	"TZ",
+	"WATCHDOG_PID",
+	"WATCHDOG_USEC",
 	"XDG_CONFIG_HOME",
 	"XDG_STATE_HOME",
 };

@@ -292,9 +292,9 @@ complete_header(struct header *h, const struct mailbox *from, struct failure *f)
 }
 
 void
-complete_author(struct mailbox *out)
+complete_user(uid_t uid, struct mailbox *out)
 {
-	const struct passwd *pw = getpwuid(getuid());
+	const struct passwd *pw = getpwuid(uid);
 	char by_number[sizeof("uid") + UID_DIGITS];
 	struct failure ignored;
 
@@ -302,6 +302,12 @@ complete_author(struct mailbox *out)
 	    mailbox_parse(span_of(pw->pw_name), out, &ignored) == 0)
 		return;
 	(void)snprintf(
-	    by_number, sizeof(by_number), "uid%lu", (unsigned long)getuid());
+	    by_number, sizeof(by_number), "uid%lu", (unsigned long)uid);
 	(void)mailbox_parse(span_of(by_number), out, &ignored);
+}
+
+void
+complete_author(struct mailbox *out)
+{
+	complete_user(getuid(), out);
 }

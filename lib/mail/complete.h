@@ -4,6 +4,8 @@
 #ifndef MAIL_COMPLETE_H
 #define MAIL_COMPLETE_H
 
+#include <sys/types.h>
+
 #include "core/buf.h"
 
 struct failure;
@@ -33,10 +35,13 @@ char *complete_host_name(int wants_mail_name);
 struct span complete_find_host(struct span hosts, struct span host);
 
 /*
- * The caller as a bare mailbox: the login name of the real user id, never
- * what $LOGNAME or $USER say; "uid1234" where there is none, as in containers,
+ * A user of this host as a bare mailbox: the login name; "uid1234" where there is none, as in containers,
  * or one that is no mailbox ("CONTOSO\jdoe").  The caller mailbox_done()s it.
  */
+void complete_user(uid_t uid, struct mailbox *out);
+
+/* The same for the caller, who is the real user id, never what $LOGNAME or
+ * $USER say. */
 void complete_author(struct mailbox *out);
 
 #endif

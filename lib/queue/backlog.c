@@ -392,7 +392,8 @@ backlog_return(
 	if (e == NULL || e->state != STATE_OUT)
 		return;
 	e->lane = (uint16_t)lane;
-	e->due_ms = due_ms;
+	if (due_ms != BACKLOG_SAME_DUE)
+		e->due_ms = due_ms;
 	enter_heap(b, e);
 }
 

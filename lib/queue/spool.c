@@ -248,6 +248,13 @@ spool_lock(struct spool *spool, struct failure *f)
 	return failure_os(f, FAILURE_LATER, errno, "lock %s", spool->path);
 }
 
+void
+spool_unlock(struct spool *spool)
+{
+	/* The lock is the open file's, and ends with its last descriptor. */
+	fd_close(&spool->fd);
+}
+
 uid_t
 spool_owner(const struct spool *spool)
 {

@@ -88,6 +88,9 @@ void spool_free(struct spool **spool);
  * FAILURE_LATER: another process does already. */
 int spool_lock(struct spool *spool, struct failure *f);
 
+/* In a process that was forked from the one with the lock: let go of it. */
+void spool_unlock(struct spool *spool);
+
 /* Who owns the directory, and so all files in it. */
 uid_t spool_owner(const struct spool *spool);
 

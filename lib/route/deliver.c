@@ -256,10 +256,12 @@ void
 delivery_run(const struct config *config, const struct delivery_input *input,
     struct delivery *d)
 {
-	partial_recall(config, input, d);
+	if (!input->is_kept)
+		partial_recall(config, input, d);
 	if (first_of(d, OUTCOME_PENDING) != NULL) {
 		run(config, input->message, d);
-		partial_keep(config, input, d);
+		if (!input->is_kept)
+			partial_keep(config, input, d);
 	}
 	outcomes_set_relay(d->outcomes, d->plan.recipients.count, "none");
 }

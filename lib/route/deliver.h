@@ -8,6 +8,7 @@
 #ifndef ROUTE_DELIVER_H
 #define ROUTE_DELIVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,8 @@ struct delivery_input {
 	const struct mailbox_list *recipients;
 	const struct message *message;
 	const char *user; /* login name of the caller; NULL: none */
+	/* Whoever asks keeps the outcomes, and tries only what is left. */
+	bool is_kept;
 };
 
 struct delivery {
@@ -59,8 +62,9 @@ void delivery_plan(const struct config *config,
     const struct delivery_input *input, struct delivery *out);
 /*
  * Send it; afterwards every outcome is set.  What fails before there is a
- * session is the outcome of every recipient.  A recipient that an earlier
- * attempt at the very same message has reached is not sent to again.
+ * session is the outcome of every recipient.  Where nobody keeps outcomes, a
+ * recipient that an earlier attempt at the very same message has reached is not
+ * sent to again.
  */
 void delivery_run(const struct config *config,
     const struct delivery_input *input, struct delivery *d);

@@ -1,0 +1,282 @@
+#include "delivery.h"
+
+#include <sys/file.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attempt.h"
+#include "config/config.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/failure.h"
+#include "core/log.h"
+#include "ipc.h"
+#include "mail/complete.h"
+#include "mail/message.h"
+#include "queue/journal.h"
+#include "queue/limits.h"
+#include "queue/spool.h"
+#include "record.h"
+#include "route/deliver.h"
+#include "settle.h"
+#include "smtp/client.h"
+
+enum {
+	BLOCK = 64 * 1024,
+	BUSY_DELAY_MS = 5000,    /* another process has the message */
+	TROUBLE_DELAY_MS = 60000 /* this host has no memory, no file ... */
+};
+
+struct worker {
+	const struct config *config;
+	struct spool *spool;
+	int channel;
+	char lane[ATTEMPT_LANE_SIZE]; /* of limits */
+	struct limits *limits;
+};
+
+/* ---- the message ---- */
+
+static int
+read_content(const struct spool_message *entry, struct message *message,
+    struct failure *f)
+{
+	char *block = xmalloc(BLOCK);
+	uint64_t at = 0;
+	ssize_t n;
+	int r = 0;
+
+	while (r == 0 && (n = spool_content(entry, at, block, BLOCK, f)) != 0) {
+		if (n > 0)
+			r = message_write(
+			    message, (struct span){ block, (size_t)n }, f);
+		else
+			r = -1;
+		at += (uint64_t)n;
+	}
+	free(block);
+	return r == 0 ? message_finish(message, f) : -1;
+}
+
+/* ---- the manager's leave ---- */
+
+/* Say through which account it goes, and wait for the answer. */
+static bool
+ask_for_lane(const struct worker *w, const struct delivery *d,
+    const struct spool_message *entry)
+{
+	struct ipc m = { .kind = IPC_LANE, .id = entry->id };
+
+	m.u.lane.max_connections = d->account->max_connections;
+	attempt_lane(d, m.text);
+	return ipc_send(w->channel, &m, -1) == 0 &&
+	    ipc_await(w->channel, -1, &m, NULL) == 1 && m.kind == IPC_GO;
+}
+
+/* The limits of the account, kept from message to message: they hold its
+ * connection. */
+static void
+use_limits(struct worker *w, const struct delivery *d)
+{
+	char lane[ATTEMPT_LANE_SIZE];
+	struct failure f;
+
+	attempt_lane(d, lane);
+	if (w->limits != NULL && strcmp(lane, w->lane) == 0)
+		return;
+	limits_free(&w->limits);
+	memcpy(w->lane, lane, sizeof(lane));
+	if (attempt_limits(w->config, d, &w->limits, &f) == -1)
+		log_warning("%s", f.text);
+}
+
+static bool
+has_pending(const struct delivery *d)
+{
+	for (size_t i = 0; i < d->plan.recipients.count; i++)
+		if (d->outcomes[i].status == OUTCOME_PENDING)
+			return true;
+	return false;
+}
+
+static void
+set_verdict(struct ipc *out, struct spool_id id, enum ipc_verdict verdict)
+{
+	*out = (struct ipc){ .kind = IPC_RESULT, .id = id };
+	out->u.result.verdict = verdict;
+}
+
+/* ---- one message ---- */
+
+/* Send it if the manager and the limits allow that.  false: *out. */
+static bool
+run(struct worker *w, const struct settlement *s,
+    const struct delivery_input *input, struct delivery *d, struct ipc *out)
+{
+	int64_t wait_ms = 0;
+	struct failure f;
+
+	if (!has_pending(d))
+		return true;
+	if (!ask_for_lane(w, d, s->entry)) {
+		set_verdict(out, s->entry->id, VERDICT_REFUSED);
+		return false;
+	}
+	/* Where not even this can be written, nobody would know afterwards
+	 * that the message was sent. */
+	if (spool_set_due(
+		w->spool, s->entry->id, s->entry->status.due_ms, &f) == -1) {
+		log_error("%s", f.text);
+		settle_later(s->entry->id, f.text, TROUBLE_DELAY_MS, out);
+		return false;
+	}
+	use_limits(w, d);
+	if (attempt_enter(d, w->limits, clock_ms(), &wait_ms) == 1) {
+		set_verdict(out, s->entry->id, VERDICT_LIMITED);
+		out->u.result.wait_ms = wait_ms;
+		return false;
+	}
+	delivery_run(w->config, input, d);
+	limits_disconnect(w->limits);
+	return true;
+}
+
+/* The login name of who handed the message in; it is in *user. */
+static const char *
+user_name(uid_t uid, struct mailbox *user)
+{
+	complete_user(uid, user);
+	return user->local;
+}
+
+static void
+deliver(struct worker *w, const struct settlement *s, struct ipc *out)
+{
+	const struct spool_envelope *envelope = &s->entry->envelope;
+	struct mailbox user;
+	const struct delivery_input input = {
+		.sender = &envelope->sender,
+		.recipients = &envelope->recipients,
+		.message = s->message,
+		.user = user_name(s->entry->id.uid, &user),
+		.is_kept = true,
+	};
+	char id[SPOOL_ID_SIZE];
+	struct delivery d;
+
+	spool_id_text(s->entry->id, id);
+	delivery_plan(w->config, &input, &d);
+	settle_prepare(s->journal, &d);
+	if (run(w, s, &input, &d, out)) {
+		/* First what must not be lost, then what is to be read. */
+		settle_outcomes(s, &d, out);
+		if (s->journal->attempts <= 1)
+			record_message(id, s->entry->id.uid, &d, &input);
+		record_outcomes(id, &d);
+		if (out->u.result.verdict != VERDICT_DEFERRED)
+			log_info("%s: removed", id);
+	}
+	delivery_done(&d);
+	mailbox_done(&user);
+}
+
+/* A message that cannot be read as one: nobody will ever be able to. */
+static void
+refuse(const struct settlement *s, const struct failure *why, struct ipc *out)
+{
+	const struct delivery_input input = {
+		.sender = &s->entry->envelope.sender,
+		.recipients = &s->entry->envelope.recipients,
+		.message = s->message,
+	};
+	const struct trouble t = { .failure = *why, .scope = SCOPE_MESSAGE };
+	struct delivery d;
+
+	delivery_plan(s->config, &input, &d);
+	settle_prepare(s->journal, &d);
+	outcomes_set(d.outcomes, d.plan.recipients.count, &t);
+	settle_outcomes(s, &d, out);
+	delivery_done(&d);
+}
+
+static void
+try_entry(struct worker *w, const struct spool_message *entry, struct ipc *out)
+{
+	struct message message;
+	struct journal journal = { 0 };
+	const struct settlement s = {
+		.config = w->config,
+		.spool = w->spool,
+		.entry = entry,
+		.message = &message,
+		.journal = &journal,
+	};
+	struct failure f;
+	int r;
+
+	message_init(&message);
+	r = journal_read(w->spool, entry->id, &journal, &f);
+	if (r == 0)
+		r = read_content(entry, &message, &f);
+	if (r == 0)
+		deliver(w, &s, out);
+	else if (f.kind == FAILURE_DATA)
+		refuse(&s, &f, out);
+	else
+		settle_later(entry->id, f.text, TROUBLE_DELAY_MS, out);
+	if (r == -1)
+		log_error("%s", f.text);
+	journal_done(&journal);
+	message_done(&message);
+}
+
+static void
+do_job(struct worker *w, struct spool_id id, struct ipc *out)
+{
+	struct spool_message entry;
+	struct failure f;
+
+	if (spool_read(w->spool, SPOOL_QUEUE, id, &entry, &f) == -1) {
+		if (f.kind == FAILURE_USAGE)
+			set_verdict(out, id, VERDICT_GONE);
+		else if (f.kind == FAILURE_DATA)
+			set_verdict(out, id, VERDICT_BAD);
+		else
+			settle_later(id, f.text, TROUBLE_DELAY_MS, out);
+		if (f.kind != FAILURE_USAGE)
+			log_error("%s", f.text);
+		return;
+	}
+	/* A delivery process whose manager has died finishes what it had. */
+	if (flock(entry.fd, LOCK_EX | LOCK_NB) == -1)
+		settle_later(
+		    id, "another process delivers it", BUSY_DELAY_MS, out);
+	else
+		try_entry(w, &entry, out);
+	spool_message_done(&entry);
+}
+
+void
+delivery_process(const struct config *config, struct spool *spool, int channel)
+{
+	struct worker w = {
+		.config = config,
+		.spool = spool,
+		.channel = channel,
+	};
+	struct ipc m;
+
+	while (ipc_await(channel, -1, &m, NULL) == 1) {
+		struct ipc result;
+
+		if (m.kind != IPC_JOB)
+			continue;
+		do_job(&w, m.id, &result);
+		if (ipc_send(channel, &result, -1) == -1)
+			break;
+	}
+	limits_free(&w.limits);
+}

@@ -1,0 +1,405 @@
+/* Lanes and delivery processes: see manager.h. */
+#include <sys/random.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "delivery.h"
+#include "manager.h"
+#include "queue/backlog.h"
+
+enum {
+	/* A session is kept that long without work; Exchange's patience is
+	 * some minutes. */
+	IDLE_MS = 45 * 1000,
+	NO_LANE_DELAY_MS = 5 * 1000,
+	BAD_FILE_DELAY_MS = 60 * 60 * 1000
+};
+
+static uint32_t
+chance(void)
+{
+	uint32_t n = 0;
+
+	(void)!getrandom(&n, sizeof(n), 0);
+	return n;
+}
+
+/* ---- lanes ---- */
+
+/* The lane of that name, a new one if need be; 0 if there are too many. */
+static unsigned
+find_lane(struct manager *m, const struct ipc *said)
+{
+	struct lane *lane;
+	unsigned i;
+
+	if (m->lane_count == 0)
+		m->lane_count = 1;
+	for (i = 1; i < m->lane_count; i++)
+		if (strcmp(m->lanes[i].name, said->text) == 0)
+			break;
+	if (i == BACKLOG_LANES_MAX)
+		return 0;
+	lane = &m->lanes[i];
+	if (i == m->lane_count) {
+		*lane = (struct lane){ .name = xstrdup(said->text) };
+		m->lane_count++;
+	}
+	lane->max_connections = said->u.lane.max_connections;
+	return i;
+}
+
+/* How many processes are bound to a lane, each with a connection or about to
+ * have one. */
+static unsigned
+count_bound(const struct manager *m, unsigned lane)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < MANAGER_WORKERS; i++)
+		n += m->workers[i].child.pid != 0 && m->workers[i].lane == lane;
+	return n;
+}
+
+/* When a lane may be tried, as clock_ms(); INT64_MAX: not before something
+ * comes back. */
+static int64_t
+open_ms(const struct lane *lane)
+{
+	const struct circuit *c = &lane->circuit;
+	int64_t at = lane->blocked_ms;
+
+	if (c->failures > 0 && c->has_probe)
+		return INT64_MAX;
+	if (c->failures > 0 && c->until_ms > at)
+		at = c->until_ms;
+	return at;
+}
+
+/* ---- processes ---- */
+
+static bool
+is_idle(const struct worker *w)
+{
+	return w->child.pid != 0 && w->child.fd != -1 && !w->child.is_busy &&
+	    !w->child.is_retired;
+}
+
+static unsigned
+most_workers(const struct manager *m)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < m->config->account_count; i++)
+		n += m->config->accounts[i].max_connections;
+	/* Where each sender signs in for itself, one account is many. */
+	if (m->lane_count > m->config->account_count + 1)
+		n *= 4;
+	return n < MANAGER_WORKERS ? n : MANAGER_WORKERS;
+}
+
+static struct worker *
+start_worker(struct manager *m)
+{
+	struct worker *none = NULL;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < MANAGER_WORKERS; i++) {
+		if (m->workers[i].child.pid != 0)
+			count++;
+		else if (none == NULL)
+			none = &m->workers[i];
+	}
+	if (none == NULL || count >= most_workers(m))
+		return NULL;
+	*none = (struct worker){ .child = { .fd = -1 } };
+	if (manager_start(m, &none->child, delivery_process, "s365-delivery") ==
+	    -1)
+		return NULL;
+	return none;
+}
+
+/* A process for a message of this lane; NULL if none is to be had now. */
+static struct worker *
+find_worker(struct manager *m, unsigned lane)
+{
+	struct worker *unbound = NULL;
+	struct worker *other = NULL;
+	struct worker *w;
+
+	for (size_t i = 0; i < MANAGER_WORKERS; i++) {
+		w = &m->workers[i];
+		if (!is_idle(w))
+			continue;
+		if (w->lane == lane && lane != 0)
+			return w;
+		if (w->lane == 0)
+			unbound = w;
+		else
+			other = w;
+	}
+	/* A message of which nothing is known goes to any. */
+	if (lane == 0 && unbound == NULL && other != NULL)
+		return other;
+	if (lane != 0 && count_bound(m, lane) >= m->lanes[lane].max_connections)
+		return NULL;
+	if (unbound != NULL)
+		return unbound;
+	w = start_worker(m);
+	/* Others keep their session for nothing while this one waits. */
+	if (w == NULL && other != NULL)
+		manager_retire(&other->child);
+	return w;
+}
+
+/* ---- giving out ---- */
+
+static void
+give(struct manager *m, struct worker *w, unsigned lane, struct spool_id id)
+{
+	const struct ipc job = { .kind = IPC_JOB, .id = id };
+
+	backlog_take(m->backlog, id);
+	w->child.is_busy = true;
+	w->job = id;
+	w->job_lane = lane;
+	w->has_gone = w->is_probe = false;
+	/* Where it is gone, its end brings the message back. */
+	(void)ipc_send(w->child.fd, &job, -1);
+}
+
+/* Messages of a lane that were given out and not let through yet: a circuit
+ * that is open wants no more than one of them. */
+static bool
+is_asking(const struct manager *m, unsigned lane)
+{
+	for (size_t i = 0; i < MANAGER_WORKERS; i++)
+		if (m->workers[i].child.is_busy && !m->workers[i].has_gone &&
+		    m->workers[i].job_lane == lane)
+			return true;
+	return false;
+}
+
+static void
+run_lane(struct manager *m, unsigned lane, int64_t now_ms)
+{
+	struct lane *l = &m->lanes[lane];
+	struct spool_id id = { 0, 0 };
+
+	while (backlog_first(m->backlog, lane, &id) <= now_ms &&
+	    open_ms(l) <= clock_ms()) {
+		struct worker *w;
+
+		if (l->circuit.failures > 0 && is_asking(m, lane))
+			return;
+		w = find_worker(m, lane);
+		if (w == NULL)
+			return;
+		give(m, w, lane, id);
+	}
+}
+
+void
+dispatch_run(struct manager *m)
+{
+	int64_t now_ms = manager_now_ms();
+
+	if (m->is_stopping)
+		return;
+	/* What was tried before goes before what nobody knows. */
+	for (unsigned lane = 1; lane < m->lane_count; lane++)
+		run_lane(m, lane, now_ms);
+	run_lane(m, 0, now_ms);
+}
+
+int64_t
+dispatch_wait_ms(const struct manager *m)
+{
+	int64_t now_ms = manager_now_ms();
+	int64_t mono_ms = clock_ms();
+	int64_t wait = -1;
+
+	for (unsigned i = 0; i < m->lane_count || i == 0; i++) {
+		struct spool_id id;
+		int64_t due = backlog_first(m->backlog, i, &id);
+		int64_t open = open_ms(&m->lanes[i]);
+		int64_t left = due - now_ms;
+
+		if (due == INT64_MAX || open == INT64_MAX)
+			continue;
+		if (open - mono_ms > left)
+			left = open - mono_ms;
+		/* What is due already waits for a process, not for time. */
+		if (left > 0 && (wait == -1 || left < wait))
+			wait = left;
+	}
+	return wait;
+}
+
+/* ---- what they say ---- */
+
+static void
+answer_lane(struct manager *m, struct worker *w, const struct ipc *said)
+{
+	struct ipc answer = { .kind = IPC_NO, .id = w->job };
+	unsigned i = find_lane(m, said);
+	struct lane *lane = &m->lanes[i];
+
+	w->job_lane = i;
+	if (i != 0 && !m->is_stopping && open_ms(lane) <= clock_ms() &&
+	    (w->lane == i ||
+		(w->lane == 0 && count_bound(m, i) < lane->max_connections))) {
+		answer.kind = IPC_GO;
+		w->lane = i;
+		w->has_gone = true;
+		w->is_probe = lane->circuit.failures > 0;
+		circuit_enter(&lane->circuit);
+	}
+	(void)ipc_send(w->child.fd, &answer, -1);
+}
+
+/* Say once that an account is held, and once that it is not. */
+static void
+judge_lane(struct manager *m, struct worker *w, const struct ipc *result)
+{
+	const struct schedule_policy policy = manager_policy(m);
+	struct lane *lane = &m->lanes[w->job_lane];
+	bool is_throttle = result->u.result.circuit == CIRCUIT_THROTTLED;
+
+	switch (result->u.result.circuit) {
+	case CIRCUIT_UNKNOWN:
+		if (w->is_probe)
+			circuit_forget_probe(&lane->circuit);
+		break;
+	case CIRCUIT_WORKS:
+		if (circuit_close(&lane->circuit))
+			log_info("account %s works again", lane->name);
+		break;
+	case CIRCUIT_FAILED:
+	case CIRCUIT_THROTTLED:
+		if (circuit_fail(&lane->circuit, &policy, is_throttle,
+			w->is_probe, clock_ms(), chance()))
+			log_warning("all mail of account %s waits: %s",
+			    lane->name, result->text);
+		break;
+	}
+}
+
+static void
+take_result(struct manager *m, struct worker *w, const struct ipc *result)
+{
+	struct lane *lane = &m->lanes[w->job_lane];
+	int64_t now = manager_now_ms();
+
+	if (w->has_gone)
+		judge_lane(m, w, result);
+	switch (result->u.result.verdict) {
+	case VERDICT_SENT:
+	case VERDICT_FAILED:
+	case VERDICT_GONE:
+		backlog_drop(m->backlog, w->job);
+		break;
+	case VERDICT_LIMITED:
+		lane->blocked_ms = clock_ms() + result->u.result.wait_ms;
+		backlog_return(
+		    m->backlog, w->job, w->job_lane, BACKLOG_SAME_DUE);
+		break;
+	case VERDICT_REFUSED:
+		/* Lane 0: there are too many accounts at once. */
+		backlog_return(m->backlog, w->job, w->job_lane,
+		    w->job_lane != 0 ? BACKLOG_SAME_DUE
+				     : now + NO_LANE_DELAY_MS);
+		break;
+	case VERDICT_DEFERRED:
+		backlog_return(
+		    m->backlog, w->job, w->job_lane, result->u.result.due_ms);
+		/* It may have been put on hold, or deleted, meanwhile. */
+		manager_check_hold(m, w->job);
+		break;
+	case VERDICT_BAD:
+		backlog_return(
+		    m->backlog, w->job, w->job_lane, now + BAD_FILE_DELAY_MS);
+		break;
+	}
+	if (result->u.result.verdict != VERDICT_LIMITED &&
+	    result->u.result.verdict != VERDICT_REFUSED)
+		reception_tell(m, result);
+	w->child.is_busy = false;
+	w->child.idle_ms = clock_ms();
+	if (w->child.is_retired)
+		manager_retire(&w->child);
+}
+
+/* It has ended: the message it had is tried again, later each time. */
+static void
+lose_worker(struct manager *m, struct worker *w)
+{
+	const struct schedule_policy policy = manager_policy(m);
+	char id[SPOOL_ID_SIZE];
+	unsigned crashes;
+
+	fd_close(&w->child.fd);
+	if (!w->child.is_busy)
+		return;
+	w->child.is_busy = false;
+	crashes = backlog_count_crash(m->backlog, w->job);
+	spool_id_text(w->job, id);
+	log_error("%s: its delivery process has ended without a result", id);
+	if (w->has_gone && w->is_probe)
+		circuit_forget_probe(&m->lanes[w->job_lane].circuit);
+	backlog_return(m->backlog, w->job, w->job_lane,
+	    manager_now_ms() + schedule_delay(&policy, crashes, chance()));
+}
+
+void
+dispatch_hear(struct manager *m, struct worker *w)
+{
+	struct ipc said;
+	int r;
+
+	while ((r = ipc_receive(w->child.fd, &said, NULL)) == 1) {
+		if (said.kind == IPC_LANE)
+			answer_lane(m, w, &said);
+		else if (said.kind == IPC_RESULT)
+			take_result(m, w, &said);
+		if (w->child.fd == -1)
+			return;
+	}
+	if (r == 0 || errno != EAGAIN)
+		lose_worker(m, w);
+}
+
+void
+dispatch_hurry(struct manager *m)
+{
+	for (unsigned i = 1; i < m->lane_count; i++) {
+		circuit_hurry(&m->lanes[i].circuit);
+		m->lanes[i].blocked_ms = 0;
+	}
+}
+
+void
+dispatch_retire_idle(struct manager *m)
+{
+	int64_t before_ms = clock_ms() - IDLE_MS;
+
+	for (size_t i = 0; i < MANAGER_WORKERS; i++)
+		if (is_idle(&m->workers[i]) &&
+		    m->workers[i].child.idle_ms < before_ms)
+			manager_retire(&m->workers[i].child);
+	/* The first few stay, for the next caller's sake. */
+	for (size_t i = 4; i < MANAGER_INGESTS; i++) {
+		struct child *c = &m->ingests[i].child;
+
+		if (c->pid != 0 && !c->is_busy && c->idle_ms < before_ms)
+			manager_retire(c);
+	}
+}

@@ -1,0 +1,219 @@
+#include "ingest.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/confine.h"
+#include "core/failure.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "ipc.h"
+#include "mail/complete.h"
+#include "queue/spool.h"
+#include "smtp/server.h"
+#include "smtp/stream.h"
+
+enum {
+	/* A caller's job may be slow; a user's connections are few. */
+	CALLER_TIMEOUT = 30 * 60,
+	ANSWER_WAIT_MS = 30 * 1000, /* of "interactive" */
+	MS_PER_SECOND = 1000
+};
+
+struct reception {
+	const struct config *config;
+	struct spool *spool;
+	int channel;
+	char *host_name;
+	/* of the present connection */
+	struct ipc connection;
+	struct spool_writer writer;
+	char delivery; /* of the present message: 'b', 'i', 'q' */
+};
+
+/* ---- a message into the spool ---- */
+
+/* How the service answers this message. */
+static char
+delivery_of(const struct reception *r, const struct server_envelope *envelope)
+{
+	switch (r->config->service_delivery) {
+	case DELIVERY_INTERACTIVE:
+		return 'i';
+	case DELIVERY_CALLER:
+		if (envelope->delivery == 'i' || envelope->delivery == 'q')
+			return envelope->delivery;
+		break;
+	case DELIVERY_BACKGROUND:
+		break;
+	}
+	return 'b';
+}
+
+static int
+over_limit(const struct reception *r, struct failure *f)
+{
+	(void)failure_set(f, FAILURE_LATER,
+	    "the queue has no room for more of user %" PRIu32
+	    "; see max_size and per_user_limit in sendmail365.conf(5)",
+	    r->connection.u.connection.uid);
+	return failure_dsn(f, "4.3.1");
+}
+
+static int
+begin_message(
+    void *context, const struct server_envelope *envelope, struct failure *f)
+{
+	struct reception *r = context;
+	const struct spool_envelope e = {
+		.sender = envelope->sender,
+		.recipients = envelope->recipients,
+	};
+
+	r->delivery = delivery_of(r, envelope);
+	if (r->connection.u.connection.messages == 0)
+		return over_limit(r, f);
+	return spool_begin(
+	    r->spool, r->connection.u.connection.uid, &e, &r->writer, f);
+}
+
+static int
+write_piece(void *context, struct span piece, struct failure *f)
+{
+	struct reception *r = context;
+
+	if (r->writer.content_size + piece.len >
+	    r->connection.u.connection.bytes)
+		return over_limit(r, f);
+	return spool_write(&r->writer, piece, f);
+}
+
+static void
+forget_message(void *context)
+{
+	struct reception *r = context;
+
+	spool_abandon(&r->writer);
+}
+
+/* ---- its answer ---- */
+
+/*
+ * Wait for what becomes of the message.  1: *text is Exchange's answer; 0:
+ * nothing is known yet; -1: *f says why it has failed.
+ */
+static int
+await_outcome(const struct reception *r, struct buf *text, struct failure *f)
+{
+	const int64_t deadline = clock_ms() + ANSWER_WAIT_MS;
+	struct ipc m = { .kind = IPC_WAIT, .id = r->writer.id };
+
+	if (ipc_send(r->channel, &m, -1) == -1)
+		return 0;
+	while (ipc_await(r->channel, clock_left_ms(deadline), &m, NULL) == 1) {
+		if (m.kind != IPC_ANSWER || m.id.number != r->writer.id.number)
+			continue;
+		if (m.u.result.verdict == VERDICT_SENT)
+			return buf_puts(text, m.text) == 0 ? 1 : 0;
+		if (m.u.result.verdict != VERDICT_FAILED)
+			return 0;
+		(void)failure_set(f, FAILURE_PEER, "%s", m.text);
+		return failure_dsn(f, m.u.result.dsn);
+	}
+	return 0;
+}
+
+static int64_t
+first_attempt_ms(const struct reception *r)
+{
+	if (r->delivery != 'q')
+		return 0;
+	/* As if an attempt had failed: until the next run of the queue. */
+	return ((int64_t)time(NULL) + r->config->queue_retry_longest) *
+	    MS_PER_SECOND;
+}
+
+static int
+end_message(void *context, struct buf *text, struct failure *f)
+{
+	struct reception *r = context;
+	uint64_t size = r->writer.content_size;
+	char id[SPOOL_ID_SIZE];
+	int known = 0;
+
+	if (spool_commit(&r->writer, first_attempt_ms(r), f) == -1) {
+		log_error("%s", f->text);
+		return -1;
+	}
+	spool_id_text(r->writer.id, id);
+	r->connection.u.connection.messages--;
+	r->connection.u.connection.bytes -= size;
+	log_info("%s: uid=%" PRIu32 " size=%" PRIu64 " queued", id,
+	    r->connection.u.connection.uid, size);
+	if (r->delivery == 'i')
+		known = await_outcome(r, text, f);
+	if (known != 0)
+		return known == 1 ? 0 : -1;
+	return buf_printf(text, "2.0.0 Ok: queued as %s", id);
+}
+
+/* ---- connections ---- */
+
+static void
+serve(struct reception *r, int fd)
+{
+	static const struct server_sink sink = { begin_message, write_piece,
+		end_message, forget_message };
+	const struct server server = {
+		.host_name = r->host_name,
+		.size_max = r->config->service_max_message_size,
+		.timeout = CALLER_TIMEOUT,
+		.sink = &sink,
+		.context = r,
+	};
+	char peer[32];
+	int write_fd = fd;
+	struct stream *stream;
+	struct failure f;
+
+	(void)snprintf(peer, sizeof(peer), "user %" PRIu32,
+	    r->connection.u.connection.uid);
+	stream = stream_new(&fd, &write_fd, peer);
+	if (server_run(&server, stream, &f) == -1)
+		log_debug("%s", f.text);
+	stream_free(&stream);
+}
+
+void
+ingest_process(const struct config *config, struct spool *spool, int channel)
+{
+	struct reception r = {
+		.config = config,
+		.spool = spool,
+		.channel = channel,
+		.host_name = complete_host_name(0),
+		.writer = { .fd = -1 },
+	};
+	struct ipc idle = { .kind = IPC_IDLE };
+	int fd;
+
+	tzset();
+	confine_to_directory(config->queue_directory);
+	while (ipc_await(channel, -1, &r.connection, &fd) == 1) {
+		if (r.connection.kind != IPC_CONNECTION || fd == -1) {
+			fd_close(&fd);
+			continue;
+		}
+		serve(&r, fd);
+		if (ipc_send(channel, &idle, -1) == -1)
+			break;
+	}
+	free(r.host_name);
+}

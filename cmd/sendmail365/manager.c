@@ -1,0 +1,501 @@
+#include "manager.h"
+
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "core/clock.h"
+#include "core/failure.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "core/service.h"
+
+enum {
+	MS_PER_SECOND = 1000,
+	/* Where inotify says what comes, a scan finds what it has missed. */
+	SCAN_MS = 10 * 60 * 1000,
+	SCAN_BLIND_MS = 2000,
+	STOP_MS = 20 * 1000,    /* for what is in flight */
+	HOUSEKEEPING_MS = 5000, /* the longest sleep while somebody idles */
+	CLOCK_JUMP_MS = 60 * 1000,
+	N_POLLS = 3 + MANAGER_INGESTS + MANAGER_WORKERS
+};
+
+int64_t
+manager_now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * MS_PER_SECOND + now.tv_nsec / 1000000;
+}
+
+struct schedule_policy
+manager_policy(const struct manager *m)
+{
+	return (struct schedule_policy){
+		.first_ms =
+		    (int64_t)m->config->queue_retry_first * MS_PER_SECOND,
+		.longest_ms =
+		    (int64_t)m->config->queue_retry_longest * MS_PER_SECOND,
+		.lifetime_ms =
+		    (int64_t)m->config->queue_lifetime * MS_PER_SECOND,
+	};
+}
+
+/* ---- the processes that we start ---- */
+
+/* What only the manager may hold. */
+static void
+close_all(struct manager *m)
+{
+	for (size_t i = 0; i < MANAGER_INGESTS; i++)
+		fd_close(&m->ingests[i].child.fd);
+	for (size_t i = 0; i < MANAGER_WORKERS; i++)
+		fd_close(&m->workers[i].child.fd);
+	for (size_t i = 0; i < m->pending_count; i++)
+		fd_close(&m->pending[i].fd);
+	fd_close(&m->listen_fd);
+	fd_close(&m->signal_fd);
+	fd_close(&m->notify_fd);
+	spool_unlock(m->spool);
+	backlog_free(&m->backlog);
+}
+
+static void
+run_child(struct manager *m, int channel,
+    void (*run)(const struct config *config, struct spool *spool, int channel),
+    const char *name)
+{
+	sigset_t none;
+
+	close_all(m);
+	(void)prctl(PR_SET_NAME, name);
+	(void)sigemptyset(&none);
+	/* It ends when its channel does: a signal to all of us is meant for
+	 * the manager. */
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	run(m->config, m->spool, channel);
+	(void)close(channel);
+	for (unsigned i = 1; i < m->lane_count; i++)
+		free(m->lanes[i].name);
+	spool_free(&m->spool);
+	config_free(&m->config);
+}
+
+int
+manager_start(struct manager *m, struct child *child,
+    void (*run)(const struct config *config, struct spool *spool, int channel),
+    const char *name)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (ipc_pair(pair) == -1) {
+		log_error("socketpair: %s", strerror(errno));
+		return -1;
+	}
+	pid = fork();
+	if (pid == -1) {
+		log_error("fork: %s", strerror(errno));
+		fd_close(&pair[0]);
+		fd_close(&pair[1]);
+		return -1;
+	}
+	if (pid == 0) {
+		fd_close(&pair[0]);
+		run_child(m, pair[1], run, name);
+		/* Not through main(): what is there is the manager's. */
+		exit(EX_OK);
+	}
+	fd_close(&pair[1]);
+	*child =
+	    (struct child){ .pid = pid, .fd = pair[0], .idle_ms = clock_ms() };
+	return 0;
+}
+
+void
+manager_retire(struct child *child)
+{
+	child->is_retired = true;
+	fd_close(&child->fd);
+}
+
+/* For every child: a function of it and, where it is one, its place. */
+static struct child *
+child_at(struct manager *m, size_t i)
+{
+	return i < MANAGER_INGESTS ? &m->ingests[i].child
+				   : &m->workers[i - MANAGER_INGESTS].child;
+}
+
+/* What a process said before it ended comes first. */
+static void
+hear_last(struct manager *m, size_t i)
+{
+	if (child_at(m, i)->fd == -1)
+		return;
+	if (i < MANAGER_INGESTS)
+		reception_hear(m, &m->ingests[i]);
+	else
+		dispatch_hear(m, &m->workers[i - MANAGER_INGESTS]);
+}
+
+static void
+forget_child(struct manager *m, pid_t pid, int status)
+{
+	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++) {
+		struct child *c = child_at(m, i);
+
+		if (c->pid != pid)
+			continue;
+		hear_last(m, i);
+		fd_close(&c->fd);
+		*c = (struct child){ .fd = -1 };
+		if (i >= MANAGER_INGESTS)
+			m->workers[i - MANAGER_INGESTS].lane = 0;
+		if (WIFSIGNALED(status))
+			log_error("a process of ours was ended by signal %d",
+			    WTERMSIG(status));
+		else if (WEXITSTATUS(status) != 0)
+			log_error("a process of ours ended with status %d",
+			    WEXITSTATUS(status));
+	}
+}
+
+static void
+reap(struct manager *m)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		forget_child(m, pid, status);
+}
+
+/* ---- the spool ---- */
+
+static void
+take_status(
+    struct manager *m, struct spool_id id, const struct spool_status *status)
+{
+	const struct schedule_policy policy = manager_policy(m);
+	struct spool_status s = *status;
+	int64_t latest = manager_now_ms() + policy.longest_ms;
+
+	/* Later than anything is ever put off: the clock was set back. */
+	if (s.due_ms > latest)
+		s.due_ms = latest;
+	backlog_put(m->backlog, id, &s);
+}
+
+void
+manager_touch(struct manager *m, struct spool_id id)
+{
+	struct spool_status status;
+	struct failure f;
+
+	if (spool_stat(m->spool, SPOOL_QUEUE, id, &status, &f) == 0)
+		take_status(m, id, &status);
+	else if (f.kind == FAILURE_USAGE)
+		backlog_drop(m->backlog, id);
+	else
+		log_error("%s", f.text);
+}
+
+void
+manager_check_hold(struct manager *m, struct spool_id id)
+{
+	struct spool_status status;
+	struct failure f;
+
+	if (spool_stat(m->spool, SPOOL_QUEUE, id, &status, &f) == 0 &&
+	    !status.is_held)
+		return;
+	manager_touch(m, id);
+}
+
+static void
+take_found(void *context, struct spool_id id, const struct spool_status *status,
+    const char *name, const char *why)
+{
+	struct manager *m = context;
+
+	if (status != NULL)
+		take_status(m, id, status);
+	else
+		log_warning("%s in the spool is left alone: %s", name, why);
+}
+
+void
+manager_scan(struct manager *m)
+{
+	struct failure f;
+
+	backlog_begin_scan(m->backlog);
+	if (spool_scan(m->spool, SPOOL_QUEUE, take_found, m, &f) == 0)
+		backlog_end_scan(m->backlog);
+	else
+		log_error("%s", f.text);
+	m->scan_ms =
+	    clock_ms() + (m->notify_fd == -1 ? SCAN_BLIND_MS : SCAN_MS);
+}
+
+/* Names that have come into queue/. */
+static void
+take_arrivals(struct manager *m)
+{
+	union {
+		struct inotify_event event;
+		char space[16 * 1024];
+	} u;
+	ssize_t n;
+
+	while ((n = read(m->notify_fd, u.space, sizeof(u.space))) > 0)
+		for (ssize_t at = 0; at < n;) {
+			struct inotify_event e;
+			struct spool_id id;
+
+			memcpy(&e, u.space + at, sizeof(e));
+			if ((e.mask & IN_Q_OVERFLOW) != 0)
+				m->scan_ms = 0;
+			else if (e.len > 0 &&
+			    spool_parse_name(u.space + at + sizeof(e), &id))
+				manager_touch(m, id);
+			at += (ssize_t)(sizeof(e) + e.len);
+		}
+}
+
+/* After a jump of the clock everything is due at another moment. */
+static void
+watch_clock(struct manager *m)
+{
+	int64_t offset = manager_now_ms() - clock_ms();
+	int64_t jump = offset - m->clock_offset_ms;
+
+	if (jump > -CLOCK_JUMP_MS && jump < CLOCK_JUMP_MS)
+		return;
+	if (m->clock_offset_ms != 0)
+		log_warning("the clock has jumped by %lld seconds",
+		    (long long)(jump / MS_PER_SECOND));
+	m->clock_offset_ms = offset;
+	m->scan_ms = 0;
+}
+
+/* ---- signals ---- */
+
+static void
+retire_all(struct manager *m)
+{
+	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++) {
+		struct child *c = child_at(m, i);
+
+		c->is_retired = c->pid != 0;
+		if (c->pid != 0 && !c->is_busy)
+			manager_retire(c);
+	}
+}
+
+static void
+reload(struct manager *m)
+{
+	struct config *fresh = NULL;
+	struct failure f;
+
+	service_notify("RELOADING=1");
+	if (config_load(m->config_path, &fresh, &f) == -1) {
+		log_error("the old configuration stays: %s", f.text);
+	} else if (strcmp(fresh->queue_directory, m->config->queue_directory) !=
+	    0) {
+		log_error("the old configuration stays: [queue] directory "
+			  "changes with a restart only");
+		config_free(&fresh);
+	} else {
+		config_free(&m->config);
+		m->config = fresh;
+		if (!m->is_verbose)
+			log_open(
+			    "sendmail365", fresh->log_sink, fresh->log_level);
+		/* Who has the old one ends when its work is done. */
+		retire_all(m);
+		log_info("the configuration was read again");
+	}
+	dispatch_hurry(m);
+	service_notify("READY=1");
+}
+
+static void
+stop(struct manager *m)
+{
+	service_notify("STOPPING=1");
+	log_info("stopping");
+	m->is_stopping = true;
+	m->stop_ms = clock_ms() + STOP_MS;
+	fd_close(&m->listen_fd);
+	for (size_t i = 0; i < m->pending_count; i++)
+		fd_close(&m->pending[i].fd);
+	m->pending_count = 0;
+	retire_all(m);
+}
+
+static void
+take_signals(struct manager *m)
+{
+	struct signalfd_siginfo info;
+
+	while (read(m->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			reap(m);
+			break;
+		case SIGHUP:
+			if (!m->is_stopping)
+				reload(m);
+			break;
+		default:
+			if (!m->is_stopping)
+				stop(m);
+			break;
+		}
+	}
+}
+
+/* ---- the loop ---- */
+
+static bool
+has_children(const struct manager *m)
+{
+	for (size_t i = 0; i < MANAGER_INGESTS; i++)
+		if (m->ingests[i].child.pid != 0)
+			return true;
+	for (size_t i = 0; i < MANAGER_WORKERS; i++)
+		if (m->workers[i].child.pid != 0)
+			return true;
+	return false;
+}
+
+static bool
+has_busy_worker(const struct manager *m)
+{
+	for (size_t i = 0; i < MANAGER_WORKERS; i++)
+		if (m->workers[i].child.is_busy)
+			return true;
+	return false;
+}
+
+/* How long the loop may sleep. */
+static int
+sleep_ms(const struct manager *m)
+{
+	int64_t left = m->scan_ms - clock_ms();
+	int64_t due = m->is_stopping ? -1 : dispatch_wait_ms(m);
+	int64_t watchdog = service_watchdog_ms() / 2;
+
+	if (due != -1 && due < left)
+		left = due;
+	if (watchdog > 0 && watchdog < left)
+		left = watchdog;
+	if (has_children(m) && left > HOUSEKEEPING_MS)
+		left = HOUSEKEEPING_MS;
+	if (m->is_stopping && m->stop_ms - clock_ms() < left)
+		left = m->stop_ms - clock_ms();
+	if (left <= 0)
+		return 0;
+	/* Time is counted from within a millisecond. */
+	return left < INT_MAX ? (int)left + 1 : INT_MAX;
+}
+
+/* Which polled descriptor is whose: by their order. */
+static nfds_t
+fill_polls(struct manager *m, struct pollfd *polls)
+{
+	nfds_t n = 3;
+
+	polls[0] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
+	polls[1] = (struct pollfd){ .fd = m->notify_fd, .events = POLLIN };
+	polls[2] = (struct pollfd){ .fd = m->listen_fd, .events = POLLIN };
+	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++)
+		polls[n++] = (struct pollfd){ .fd = child_at(m, i)->fd,
+			.events = POLLIN };
+	return n;
+}
+
+static void
+take_polls(struct manager *m, const struct pollfd *polls)
+{
+	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++)
+		if (polls[3 + i].revents != 0)
+			hear_last(m, i);
+	if (polls[1].revents != 0)
+		take_arrivals(m);
+	if (polls[2].revents != 0)
+		reception_accept(m);
+	if (polls[0].revents != 0)
+		take_signals(m);
+}
+
+/* Those that have not ended in time have it in the queue still. */
+static void
+end_children(struct manager *m)
+{
+	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++)
+		if (child_at(m, i)->pid != 0)
+			(void)kill(child_at(m, i)->pid, SIGKILL);
+	m->stop_ms = clock_ms() + STOP_MS;
+}
+
+static bool
+is_finished(struct manager *m)
+{
+	int64_t due;
+
+	if (m->is_stopping) {
+		if (clock_ms() >= m->stop_ms)
+			end_children(m);
+		return !has_children(m);
+	}
+	if (!m->is_once || has_busy_worker(m))
+		return false;
+	due = dispatch_wait_ms(m);
+	if (due >= 0 && due < HOUSEKEEPING_MS)
+		return false;
+	stop(m);
+	return false;
+}
+
+void
+manager_run(struct manager *m)
+{
+	struct pollfd polls[N_POLLS];
+	nfds_t n;
+
+	while (!is_finished(m)) {
+		watch_clock(m);
+		if (clock_ms() >= m->scan_ms && !m->is_stopping)
+			manager_scan(m);
+		reception_serve(m);
+		dispatch_run(m);
+		dispatch_retire_idle(m);
+		n = fill_polls(m, polls);
+		if (poll(polls, n, sleep_ms(m)) > 0)
+			take_polls(m, polls);
+		if (service_watchdog_ms() > 0)
+			service_notify("WATCHDOG=1");
+	}
+}

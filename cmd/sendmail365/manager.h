@@ -1,0 +1,149 @@
+/*
+ * manager - the process that owns the socket and the schedule
+ *
+ * It holds no credential and reads no message.  One loop waits for callers,
+ * for the processes that it has started, for the spool and for time.
+ */
+#ifndef SENDMAIL365_MANAGER_H
+#define SENDMAIL365_MANAGER_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc.h"
+#include "queue/backlog.h"
+#include "queue/schedule.h"
+
+enum {
+	MANAGER_INGESTS = 100, /* connections that are served at once */
+	MANAGER_WORKERS = 100, /* delivery processes */
+	MANAGER_PENDING = 1000 /* connections that wait to be served */
+};
+
+struct config;
+
+/* A process that we have started; pid 0: none is. */
+struct child {
+	pid_t pid;
+	int fd; /* our end of its channel */
+	bool is_busy;
+	bool is_retired; /* it ends when it is no longer busy */
+	int64_t idle_ms; /* since when it is not */
+};
+
+struct ingest {
+	struct child child;
+	uint32_t uid;            /* whose connection it serves */
+	struct spool_id awaited; /* number 0: it waits for no message */
+};
+
+struct worker {
+	struct child child;
+	struct spool_id job;
+	unsigned job_lane; /* of the job as it was given */
+	unsigned lane;     /* to which it is bound; 0: to none yet */
+	bool has_gone;     /* the job was let through */
+	bool is_probe;     /* of its lane's circuit */
+};
+
+/* What the messages of one account share. */
+struct lane {
+	char *name;
+	unsigned max_connections;
+	struct circuit circuit;
+	int64_t blocked_ms; /* until then the limits allow nothing */
+};
+
+/* A caller that nobody serves yet. */
+struct pending {
+	int fd;
+	uint32_t uid;
+};
+
+struct manager {
+	const char *config_path; /* of -C, or NULL */
+	bool is_verbose;
+	bool is_once; /* end when nothing is left to do now */
+	struct config *config;
+	struct spool *spool;
+	struct backlog *backlog;
+	int listen_fd;
+	int signal_fd;
+	int notify_fd; /* inotify on queue/; -1: the kernel has none left */
+	bool is_stopping;
+	int64_t stop_ms; /* when what is still busy is ended */
+	int64_t scan_ms; /* of the next scan of the queue */
+	int64_t clock_offset_ms;
+	struct lane lanes[BACKLOG_LANES_MAX]; /* 0: of nobody */
+	unsigned lane_count;
+	struct ingest ingests[MANAGER_INGESTS];
+	struct worker workers[MANAGER_WORKERS];
+	struct pending pending[MANAGER_PENDING];
+	size_t pending_count;
+};
+
+/* ---- manager.c ---- */
+
+/* Serve until a signal says to stop.  Everything in m is open and set. */
+void manager_run(struct manager *m);
+
+/* Milliseconds since the epoch. */
+int64_t manager_now_ms(void);
+
+/* The times of this configuration. */
+struct schedule_policy manager_policy(const struct manager *m);
+
+/*
+ * Start a process that runs on the other end of a channel.  Returns 0 and
+ * fills *child, or -1.
+ */
+int manager_start(struct manager *m, struct child *child,
+    void (*run)(const struct config *config, struct spool *spool, int channel),
+    const char *name);
+
+/* Close its channel: it ends by itself. */
+void manager_retire(struct child *child);
+
+/* Look at one message in the spool again. */
+void manager_touch(struct manager *m, struct spool_id id);
+
+/* The same for one that was just put back, but keep the time it is due. */
+void manager_check_hold(struct manager *m, struct spool_id id);
+
+/* Look at all of them. */
+void manager_scan(struct manager *m);
+
+/* ---- reception.c: callers and ingest processes ---- */
+
+/* Take the callers that knock, and serve as many as may be served. */
+void reception_accept(struct manager *m);
+void reception_serve(struct manager *m);
+
+/* What an ingest process says, or that it is gone. */
+void reception_hear(struct manager *m, struct ingest *i);
+
+/* Tell whoever waits for this message. */
+void reception_tell(struct manager *m, const struct ipc *result);
+
+/* ---- dispatch.c: lanes and delivery processes ---- */
+
+/* Give out every message that may be tried now. */
+void dispatch_run(struct manager *m);
+
+/* What a delivery process says, or that it is gone. */
+void dispatch_hear(struct manager *m, struct worker *w);
+
+/* Try every lane again at once: something was mended. */
+void dispatch_hurry(struct manager *m);
+
+/* Let go of processes that were idle for long. */
+void dispatch_retire_idle(struct manager *m);
+
+/* In how many milliseconds dispatch_run() has something to do; -1: nothing
+ * that time brings. */
+int64_t dispatch_wait_ms(const struct manager *m);
+
+#endif

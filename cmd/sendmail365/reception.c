@@ -1,0 +1,232 @@
+/* Callers and ingest processes: see manager.h. */
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "core/clock.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "ingest.h"
+#include "manager.h"
+#include "queue/backlog.h"
+
+enum {
+	PER_USER_SERVED = 20, /* connections of one user at once */
+	PER_USER_WAITING = 300,
+	BYTES_PER_MESSAGE = 100 * 1024 /* of a user's share of the spool */
+};
+
+static const char busy[] =
+    "421 4.3.2 Too many connections of this user at once\r\n";
+
+/* ---- callers ---- */
+
+static size_t
+count_pending(const struct manager *m, uint32_t uid)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->pending_count; i++)
+		n += m->pending[i].uid == uid;
+	return n;
+}
+
+static size_t
+count_served(const struct manager *m, uint32_t uid)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < MANAGER_INGESTS; i++)
+		n += m->ingests[i].child.is_busy && m->ingests[i].uid == uid;
+	return n;
+}
+
+static void
+take_caller(struct manager *m, int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	size_t waiting;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1) {
+		fd_close(&fd);
+		return;
+	}
+	waiting = count_pending(m, peer.uid);
+	if (m->pending_count == MANAGER_PENDING ||
+	    waiting >= PER_USER_WAITING) {
+		(void)send(
+		    fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		fd_close(&fd);
+		return;
+	}
+	m->pending[m->pending_count++] = (struct pending){ fd, peer.uid };
+}
+
+void
+reception_accept(struct manager *m)
+{
+	int fd;
+
+	while ((fd = accept4(m->listen_fd, NULL, NULL, SOCK_CLOEXEC)) != -1)
+		take_caller(m, fd);
+	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		log_warning("accept: %s", strerror(errno));
+}
+
+/* ---- handing them on ---- */
+
+/* An ingest process that has nothing to do, started if there is none. */
+static struct ingest *
+find_ingest(struct manager *m)
+{
+	struct ingest *none = NULL;
+
+	for (size_t i = 0; i < MANAGER_INGESTS; i++) {
+		struct ingest *one = &m->ingests[i];
+
+		if (one->child.pid == 0)
+			none = none != NULL ? none : one;
+		else if (!one->child.is_busy && !one->child.is_retired)
+			return one;
+	}
+	if (none == NULL ||
+	    manager_start(m, &none->child, ingest_process, "s365-ingest") == -1)
+		return NULL;
+	return none;
+}
+
+/* What is left of the queue for a user. */
+static struct ipc
+make_connection(const struct manager *m, uint32_t uid)
+{
+	struct backlog_usage all = backlog_total(m->backlog);
+	struct backlog_usage own = backlog_of_user(m->backlog, uid);
+	uint64_t limit = m->config->service_per_user_limit;
+	struct ipc c = { .kind = IPC_CONNECTION };
+	uint64_t room = m->config->queue_max_size > all.bytes
+	    ? m->config->queue_max_size - all.bytes
+	    : 0;
+
+	c.u.connection.uid = uid;
+	c.u.connection.is_admin = uid == 0 || uid == geteuid();
+	c.u.connection.messages = UINT64_MAX;
+	c.u.connection.bytes = room;
+	if (c.u.connection.is_admin)
+		return c;
+	c.u.connection.messages =
+	    limit > own.messages ? limit - own.messages : 0;
+	limit *= BYTES_PER_MESSAGE;
+	limit = limit > own.bytes ? limit - own.bytes : 0;
+	if (limit < room)
+		c.u.connection.bytes = limit;
+	return c;
+}
+
+static void
+hand_on(struct manager *m, struct ingest *i, const struct pending *p)
+{
+	const struct ipc c = make_connection(m, p->uid);
+	int fd = p->fd;
+
+	i->uid = p->uid;
+	i->awaited.number = 0;
+	i->child.is_busy = ipc_send(i->child.fd, &c, fd) == 0;
+	fd_close(&fd);
+}
+
+void
+reception_serve(struct manager *m)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->pending_count; i++) {
+		struct pending p = m->pending[i];
+		struct ingest *one = NULL;
+
+		if (count_served(m, p.uid) < PER_USER_SERVED)
+			one = find_ingest(m);
+		if (one != NULL)
+			hand_on(m, one, &p);
+		else
+			m->pending[kept++] = p;
+	}
+	m->pending_count = kept;
+}
+
+/* ---- ingest processes ---- */
+
+static void
+mark_idle(struct ingest *i)
+{
+	i->child.is_busy = false;
+	i->child.idle_ms = clock_ms();
+	i->awaited.number = 0;
+	if (i->child.is_retired)
+		manager_retire(&i->child);
+}
+
+void
+reception_hear(struct manager *m, struct ingest *i)
+{
+	struct ipc said;
+	int r;
+
+	while ((r = ipc_receive(i->child.fd, &said, NULL)) == 1) {
+		switch (said.kind) {
+		case IPC_IDLE:
+			mark_idle(i);
+			break;
+		case IPC_WAIT:
+			manager_touch(m, said.id);
+			if (backlog_has(m->backlog, said.id))
+				i->awaited = said.id;
+			break;
+		case IPC_TOUCH:
+			manager_touch(m, said.id);
+			break;
+		case IPC_RESCAN:
+			manager_scan(m);
+			dispatch_hurry(m);
+			break;
+		case IPC_CONNECTION:
+		case IPC_ANSWER:
+		case IPC_JOB:
+		case IPC_GO:
+		case IPC_NO:
+		case IPC_LANE:
+		case IPC_RESULT:
+			break;
+		}
+		if (i->child.fd == -1)
+			return;
+	}
+	if (r == 0 || errno != EAGAIN) {
+		/* It has died: what it has queued last may be unknown. */
+		fd_close(&i->child.fd);
+		m->scan_ms = 0;
+	}
+}
+
+void
+reception_tell(struct manager *m, const struct ipc *result)
+{
+	struct ipc answer = *result;
+
+	answer.kind = IPC_ANSWER;
+	for (size_t i = 0; i < MANAGER_INGESTS; i++) {
+		struct ingest *one = &m->ingests[i];
+
+		if (one->child.fd == -1 || one->child.pid == 0 ||
+		    one->awaited.number != result->id.number ||
+		    one->awaited.number == 0)
+			continue;
+		(void)ipc_send(one->child.fd, &answer, -1);
+		one->awaited.number = 0;
+	}
+}

@@ -1,0 +1,361 @@
+#include "settle.h"
+
+#include <sys/random.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "config/config.h"
+#include "core/alloc.h"
+#include "core/failure.h"
+#include "core/log.h"
+#include "mail/address.h"
+#include "mail/complete.h"
+#include "mail/message.h"
+#include "mail/notice.h"
+#include "queue/journal.h"
+#include "queue/schedule.h"
+#include "route/deliver.h"
+#include "smtp/client.h"
+
+enum {
+	MS_PER_SECOND = 1000,
+	SECONDS_PER_HOUR = 3600,
+	REFUSED_CODE = 554
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * MS_PER_SECOND + now.tv_nsec / 1000000;
+}
+
+static uint32_t
+chance(void)
+{
+	uint32_t n = 0;
+
+	/* Without it everything is late by the same time. */
+	(void)!getrandom(&n, sizeof(n), 0);
+	return n;
+}
+
+static struct schedule_policy
+policy_of(const struct config *config)
+{
+	return (struct schedule_policy){
+		.first_ms = (int64_t)config->queue_retry_first * MS_PER_SECOND,
+		.longest_ms =
+		    (int64_t)config->queue_retry_longest * MS_PER_SECOND,
+		.lifetime_ms = (int64_t)config->queue_lifetime * MS_PER_SECOND,
+	};
+}
+
+/* ---- what the journal knows ---- */
+
+static char *
+address_text(const struct mailbox *m)
+{
+	struct buf b;
+	char *text;
+
+	buf_init(&b, ADDRESS_MAX);
+	(void)mailbox_write_address(&b, m);
+	text = buf_take(&b);
+	buf_done(&b);
+	return text;
+}
+
+void
+settle_prepare(struct journal *journal, struct delivery *d)
+{
+	for (size_t i = 0; i < d->plan.recipients.count; i++) {
+		struct outcome *o = &d->outcomes[i];
+		char *address = address_text(&d->plan.recipients.items[i]);
+		const struct journal_entry *e = journal_find(journal, address);
+
+		free(address);
+		if (e == NULL || e->status == JOURNAL_DEFERRED)
+			continue;
+		free(o->text);
+		*o = (struct outcome){
+			.status = e->status == JOURNAL_SENT ? OUTCOME_ACCEPTED
+							    : OUTCOME_REFUSED,
+		};
+	}
+}
+
+/* ---- what the outcomes mean ---- */
+
+struct summary {
+	size_t deferred;
+	bool is_attempt; /* one that counts */
+	bool is_long;    /* wait as long as it goes */
+	enum ipc_circuit circuit;
+	const struct outcome *reason; /* that decides, or NULL */
+};
+
+static enum journal_status
+status_of(enum schedule_action action)
+{
+	if (action == ACTION_DONE)
+		return JOURNAL_SENT;
+	return action == ACTION_FAIL ? JOURNAL_FAILED : JOURNAL_DEFERRED;
+}
+
+/* What one recipient's outcome adds to the whole. */
+static void
+sum_up(struct summary *s, enum schedule_action action, const struct outcome *o)
+{
+	switch (action) {
+	case ACTION_DONE:
+	case ACTION_FAIL:
+	case ACTION_RETRY:
+		/* A server that judges recipients serves the account. */
+		if (o->code != 0 && s->circuit == CIRCUIT_UNKNOWN)
+			s->circuit = CIRCUIT_WORKS;
+		s->is_attempt |= action == ACTION_RETRY;
+		break;
+	case ACTION_HOST:
+		s->is_attempt = true;
+		s->circuit = CIRCUIT_FAILED;
+		break;
+	case ACTION_ACCOUNT:
+		s->circuit = CIRCUIT_FAILED;
+		break;
+	case ACTION_THROTTLE:
+		s->circuit = CIRCUIT_THROTTLED;
+		break;
+	case ACTION_KEEP:
+		s->is_attempt = s->is_long = true;
+		break;
+	}
+	if (status_of(action) == JOURNAL_DEFERRED)
+		s->deferred++;
+	if (s->reason == NULL || s->reason->status == OUTCOME_ACCEPTED)
+		s->reason = o;
+}
+
+static struct summary
+take_outcomes(const struct settlement *s, const struct delivery *d)
+{
+	struct summary sum = { .circuit = CIRCUIT_UNKNOWN };
+
+	for (size_t i = 0; i < d->plan.recipients.count; i++) {
+		const struct outcome *o = &d->outcomes[i];
+		enum schedule_action action;
+		char *address;
+
+		if (o->text == NULL)
+			continue;
+		action = schedule_judge(o);
+		sum_up(&sum, action, o);
+		address = address_text(&d->plan.recipients.items[i]);
+		journal_set(
+		    s->journal, address, status_of(action), o->dsn, o->text);
+		free(address);
+	}
+	return sum;
+}
+
+/* Nobody waits any longer: what is deferred has failed. */
+static void
+expire(const struct settlement *s)
+{
+	unsigned hours = s->config->queue_lifetime / SECONDS_PER_HOUR;
+
+	for (size_t i = 0; i < s->journal->count; i++) {
+		const struct journal_entry *e = &s->journal->entries[i];
+		char *address, *text;
+
+		if (e->status != JOURNAL_DEFERRED)
+			continue;
+		address = xstrdup(e->address);
+		text = xasprintf(
+		    "not delivered within %u hours: %s", hours, e->text);
+		journal_set(s->journal, address, JOURNAL_FAILED, "5.4.7", text);
+		free(address);
+		free(text);
+	}
+}
+
+/* ---- the notice ---- */
+
+static int
+queue_notice(const struct settlement *s, const struct mailbox *to,
+    struct span text, struct failure *f)
+{
+	struct mailbox item = mailbox_copy(to);
+	const struct spool_envelope envelope = {
+		.recipients = { .items = &item, .count = 1 },
+		.is_notice = true,
+	};
+	struct spool_writer w;
+	int r = spool_begin(s->spool, s->entry->id.uid, &envelope, &w, f);
+
+	if (r == 0)
+		r = spool_write(&w, text, f);
+	if (r == 0)
+		r = spool_commit(&w, 0, f);
+	spool_abandon(&w);
+	mailbox_done(&item);
+	return r;
+}
+
+static int
+write_notice(
+    const struct settlement *s, const struct mailbox *to, struct failure *f)
+{
+	const struct journal *j = s->journal;
+	struct notice_recipient *failed = xcalloc(j->count, sizeof(*failed));
+	char *host = complete_host_name(1);
+	char id[SPOOL_ID_SIZE];
+	struct notice n = {
+		.to = to,
+		.host = host,
+		.id = id,
+		.arrival_ms = spool_arrival_ms(s->entry->id),
+		.header = &s->message->header,
+		.recipients = failed,
+	};
+	struct buf text;
+	int r;
+
+	spool_id_text(s->entry->id, id);
+	for (size_t i = 0; i < j->count; i++)
+		if (j->entries[i].status == JOURNAL_FAILED)
+			failed[n.recipient_count++] =
+			    (struct notice_recipient){ j->entries[i].address,
+				    j->entries[i].dsn, j->entries[i].text };
+	buf_init(&text, NOTICE_MAX);
+	r = notice_write(&n, &text, f);
+	if (r == 0)
+		r = queue_notice(s, to, buf_view(&text), f);
+	buf_done(&text);
+	free(host);
+	free(failed);
+	return r;
+}
+
+/* To the postmaster, else to the sender; a notice is never answered. */
+static void
+notify(const struct settlement *s, const char *id)
+{
+	const struct spool_envelope *envelope = &s->entry->envelope;
+	const struct mailbox *to = &s->config->queue_postmaster;
+	struct failure f;
+
+	if (mailbox_is_null(to))
+		to = &envelope->sender;
+	if (envelope->is_notice || mailbox_is_null(&envelope->sender)) {
+		log_info("%s: no notice is sent about a notice", id);
+		return;
+	}
+	if (write_notice(s, to, &f) == -1)
+		log_error("%s: no notice could be sent: %s", id, f.text);
+}
+
+/* ---- where the message goes ---- */
+
+static void
+set_reply(struct ipc *out, int code, const char *dsn, const char *text)
+{
+	out->u.result.code = code;
+	(void)snprintf(out->u.result.dsn, sizeof(out->u.result.dsn), "%s", dsn);
+	(void)snprintf(out->text, sizeof(out->text), "%s", text);
+}
+
+static void
+log_if(const char *id, int r, const struct failure *f)
+{
+	if (r == -1)
+		log_error("%s: %s", id, f->text);
+}
+
+static void
+finish(const struct settlement *s, const char *id, struct ipc *out)
+{
+	struct failure f;
+	size_t failed = journal_count(s->journal, JOURNAL_FAILED);
+	int r;
+
+	if (failed == 0) {
+		out->u.result.verdict = VERDICT_SENT;
+		r = spool_remove(s->spool, SPOOL_QUEUE, s->entry->id, &f);
+		log_if(id, r, &f);
+		return;
+	}
+	out->u.result.verdict = VERDICT_FAILED;
+	r = journal_append(s->spool, s->entry->id, s->journal, &f);
+	log_if(id, r, &f);
+	notify(s, id);
+	r = spool_move(s->spool, SPOOL_QUEUE, SPOOL_FAILED, s->entry->id, &f);
+	log_if(id, r, &f);
+}
+
+static void
+defer(const struct settlement *s, const struct summary *sum, const char *id,
+    struct ipc *out)
+{
+	const struct schedule_policy policy = policy_of(s->config);
+	int64_t due = now_ms();
+	struct failure f;
+	int r;
+
+	s->journal->attempts += sum->is_attempt;
+	if (sum->is_long)
+		due += policy.longest_ms;
+	else if (sum->is_attempt)
+		due += schedule_delay(&policy, s->journal->attempts, chance());
+	r = journal_append(s->spool, s->entry->id, s->journal, &f);
+	log_if(id, r, &f);
+	/* What the account holds keeps its place. */
+	if (sum->is_attempt)
+		r = spool_set_due(s->spool, s->entry->id, due, &f);
+	log_if(id, r, &f);
+	out->u.result.verdict = VERDICT_DEFERRED;
+	out->u.result.due_ms = due;
+}
+
+void
+settle_outcomes(
+    const struct settlement *s, const struct delivery *d, struct ipc *out)
+{
+	const struct schedule_policy policy = policy_of(s->config);
+	struct summary sum = take_outcomes(s, d);
+	char id[SPOOL_ID_SIZE];
+
+	spool_id_text(s->entry->id, id);
+	*out = (struct ipc){ .kind = IPC_RESULT, .id = s->entry->id };
+	out->u.result.circuit = sum.circuit;
+	if (sum.reason != NULL)
+		set_reply(out,
+		    sum.reason->status == OUTCOME_REFUSED ? REFUSED_CODE
+							  : sum.reason->code,
+		    sum.reason->dsn, sum.reason->text);
+	if (sum.deferred > 0 &&
+	    schedule_is_expired(
+		&policy, spool_arrival_ms(s->entry->id), now_ms())) {
+		expire(s);
+		sum.deferred = 0;
+	}
+	if (sum.deferred > 0)
+		defer(s, &sum, id, out);
+	else
+		finish(s, id, out);
+}
+
+void
+settle_later(
+    struct spool_id id, const char *why, int64_t delay_ms, struct ipc *out)
+{
+	*out = (struct ipc){ .kind = IPC_RESULT, .id = id };
+	out->u.result.verdict = VERDICT_DEFERRED;
+	out->u.result.due_ms = now_ms() + delay_ms;
+	set_reply(out, 0, "4.3.0", why);
+}
