@@ -1,0 +1,81 @@
+"""A running service for tests, and what it has on disk."""
+import os
+import re
+import signal
+import subprocess
+
+from support import BUILD, STUCK, wait_until
+
+
+class Service:
+    """`sendmail365 serve` with a configuration of its own."""
+
+    def __init__(self, mail, **queue):
+        """mail is conftest's Programs; `queue` are keys of [queue]."""
+        self.mail = mail
+        self.home = mail.home
+        self.spool = self.home / "spool"
+        self.socket = self.home / "submit"
+        self.log_path = self.home / "service.log"
+        self.queue = {"directory": self.spool, **queue}
+        self.process = None
+
+    def configure(self, login=False, sections=None, **account):
+        """Write the configuration."""
+        sections = dict(sections or {})
+        sections["queue"] = {**self.queue, **sections.get("queue", {})}
+        sections["service"] = {
+            "socket": self.socket, **sections.get("service", {})}
+        self.mail.use(self.mail.tenant, login=login, sections=sections,
+                      **account)
+        return self
+
+    def start(self, **options):
+        """Start it and wait until it listens."""
+        starts = self.log().count("started, ") if self.process else 0
+        self.process = subprocess.Popen(
+            [str(BUILD / "sendmail365"), "serve", "-v", "-C",
+             self.mail.config],
+            stdin=subprocess.DEVNULL, stderr=self.log_path.open("ab"),
+            **options)
+        wait_until(lambda: self.log().count("started, ") > starts or
+                   self.process.poll() is not None)
+        assert self.process.poll() is None, self.log()
+        return self
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def wait_for_log(self, pattern):
+        wait_until(lambda: re.search(pattern, self.log()))
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self):
+        """End it in order, if it still runs."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.signal(signal.SIGTERM)
+        assert self.process.wait(STUCK) == 0, self.log()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(STUCK)
+        # Its children end by themselves: their channel is closed.
+
+    def environment(self):
+        return {**os.environ, "SENDMAIL365_SOCKET": str(self.socket)}
+
+    def sendmail(self, *args, stdin=b"", **options):
+        """Run sendmail as a user of the service would."""
+        return self.mail._run(
+            self.mail.sendmail_path, *args, stdin=stdin,
+            **{"env": self.environment(), **options})
+
+    def files(self, place="queue"):
+        """Names in a place of the spool."""
+        return sorted(p.name for p in (self.spool / place).iterdir())
+
+    def wait_until_empty(self):
+        wait_until(lambda: not self.files())

@@ -1,0 +1,442 @@
+"""The service: what it takes, keeps, sends and gives back."""
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from fake365 import Rule
+from service import Service
+from support import (ALERTS, BOSS, BUILD, COLLEAGUE, IS_PLAIN, MESSAGE,
+                     assert_fatal, assert_sent, children_of, message,
+                     wait_until)
+
+
+@pytest.fixture
+def service(mail):
+    """A service that is not started yet."""
+    one = Service(mail, retry_first="1s").configure()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def make_service(given):
+    """Make a service for a tenant that follows these rules."""
+    made = []
+
+    def make(*rules, config=None, queue=None, **options):
+        queue = {"retry_first": "1s", **(queue or {})}
+        made.append(Service(given(*rules, **options), **queue))
+        return made[-1].configure(**(config or {}))
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def test_a_message_is_queued_and_sent(service):
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    assert service.mail.tenant.messages[0].recipients == [BOSS]
+    service.wait_until_empty()
+    service.wait_for_log(r"[0-9A-F]{16}: to=<boss@contoso.example>, "
+                         r"relay=.* status=sent")
+    assert service.files("journal") == service.files("incoming") == []
+
+
+def test_it_is_on_disk_before_sendmail_returns(make_service):
+    service = make_service(Rule("connect", "delay", 5)).start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    [name] = service.files()
+    assert name.endswith(f".{os.getuid()}")
+    path = service.spool / "queue" / name
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_bytes().endswith(b"all is well\r\n")
+
+
+@pytest.mark.parametrize("size", [0, 70_000, 3_000_000])
+def test_what_is_sent_is_what_was_given(service, size):
+    body = (b"x" * 75 + b"\r\n") * (size // 77)
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=message(body)))
+    assert service.mail.tenant.wait_for_messages(1)
+    assert service.mail.tenant.messages[0].raw.endswith(b"\r\n\r\n" + body)
+
+
+def test_many_recipients_and_odd_addresses(service):
+    people = [f"user{i}@contoso.example" for i in range(300)]
+    people.append('"a b > c"@contoso.example')
+    service.start()
+    assert_sent(service.sendmail(*people, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    assert service.mail.tenant.messages[0].recipients == people
+
+
+def test_without_a_service_there_is_no_difference(service):
+    # Nothing listens; -C is root's, so the user's own file is used.
+    env = {**service.environment(),
+           "XDG_CONFIG_HOME": str(service.mail.home)}
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE, env=env))
+    assert len(service.mail.tenant.messages) == 1
+
+
+def test_a_dead_service_is_no_difference(service):
+    service.start()
+    service.kill()
+    env = {**service.environment(),
+           "XDG_CONFIG_HOME": str(service.mail.home)}
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE, env=env))
+    assert len(service.mail.tenant.messages) == 1
+
+
+def test_what_was_queued_is_sent_by_the_next_service(make_service):
+    service = make_service(
+        Rule("connect", "close", nth=1, last=3), queue={"retry_first": "1h"})
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    service.wait_for_log("status=deferred")
+    service.stop()
+    [name] = service.files()
+    path = service.spool / "queue" / name
+    assert path.stat().st_mtime > time.time() + 600
+    os.utime(path, (0, 0))
+    service.mail.tenant.scenario._rules.clear()
+    service.start()
+    assert service.mail.tenant.wait_for_messages(1)
+    service.wait_until_empty()
+
+
+def test_a_message_in_the_spool_is_found_at_once(service):
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+
+
+def test_a_temporary_refusal_is_retried(make_service):
+    service = make_service(
+        Rule("rcpt", "reply", "451 4.7.0 later", nth=1, last=2)).start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    service.wait_until_empty()
+    assert service.log().count("status=deferred") == 2
+
+
+def test_who_has_it_does_not_get_it_again(make_service):
+    service = make_service(
+        Rule("rcpt", "reply", "451 4.7.0 later", nth=2, last=3)).start()
+    assert_sent(service.sendmail(BOSS, COLLEAGUE, stdin=MESSAGE))
+    service.wait_until_empty()
+    assert [m.recipients for m in service.mail.tenant.messages] == [
+        [BOSS], [COLLEAGUE]]
+
+
+def test_a_refused_message_is_kept_and_its_sender_told(make_service):
+    service = make_service(
+        recipients={BOSS: "550 5.1.10 RESOLVER.ADR.RecipientNotFound"})
+    service.start()
+    assert_sent(service.sendmail("-f", COLLEAGUE, BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    service.wait_until_empty()
+    [notice] = service.mail.tenant.messages
+    assert notice.recipients == [COLLEAGUE]
+    assert b"Content-Type: multipart/report" in notice.raw
+    assert b"Final-Recipient: rfc822; " + BOSS.encode() in notice.raw
+    assert b"Status: 5.1.10" in notice.raw
+    assert b"Auto-Submitted: auto-replied" in notice.raw
+    [failed] = service.files("failed")
+    assert failed in service.files("journal")
+
+
+def test_the_postmaster_is_told_where_there_is_one(make_service):
+    service = make_service(
+        recipients={BOSS: "550 5.1.10 no"}, queue={"postmaster": ALERTS})
+    service.start()
+    assert_sent(service.sendmail("-f", COLLEAGUE, BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    assert service.mail.tenant.messages[0].recipients == [ALERTS]
+
+
+def test_nobody_is_told_of_a_notice(make_service):
+    service = make_service(recipients={
+        BOSS: "550 5.1.10 no", COLLEAGUE: "550 5.1.10 no"})
+    service.start()
+    assert_sent(service.sendmail("-f", COLLEAGUE, BOSS, stdin=MESSAGE))
+    wait_until(lambda: len(service.files("failed")) == 2)
+    assert_sent(service.sendmail("-f", "<>", BOSS, stdin=MESSAGE))
+    wait_until(lambda: len(service.files("failed")) == 3)
+    service.wait_until_empty()
+    assert service.mail.tenant.messages == []
+
+
+def test_what_is_too_old_fails(make_service):
+    service = make_service(
+        Rule("mail", "reply", "451 4.7.0 later", nth=1, last=2),
+        queue={"lifetime": "1s"})
+    service.start()
+    assert_sent(service.sendmail("-f", COLLEAGUE, BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    assert b"Status: 5.4.7" in service.mail.tenant.messages[0].raw
+    assert len(service.files("failed")) == 1
+
+
+# The account
+
+def test_an_expired_secret_holds_all_mail_and_drains_when_mended(
+        make_service):
+    service = make_service(queue={"retry_first": "1h"})
+    tenant = service.mail.tenant
+    secret = service.mail.directory / "client-secret"
+    good = secret.read_text()
+    secret.write_text(tenant.expired_secret + "\n")
+    service.start()
+    for _ in range(10):
+        assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    service.wait_for_log("all mail of account .* waits: .*AADSTS7000222")
+    assert len(service.files()) == 10
+    # As many as were on their way when the first was refused.
+    assert len(tenant.token_requests) <= 3
+    secret.write_text(good)
+    service.signal(signal.SIGHUP)
+    assert tenant.wait_for_messages(10)
+    service.wait_until_empty()
+    assert service.log().count("all mail of account") == 1
+    assert service.log().count("works again") == 1
+    assert service.files("failed") == []
+
+
+def test_a_throttled_account_is_not_an_attempt(make_service):
+    service = make_service(
+        Rule("final", "reply", "432 4.3.2 Concurrent connections limit",
+             nth=1), queue={"retry_first": "1s"})
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    service.wait_until_empty()
+
+
+def test_limits_are_kept(make_service):
+    service = make_service(config={"messages_per_minute": "3/2s"})
+    service.start()
+    for _ in range(7):
+        assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    started = time.monotonic()
+    assert service.mail.tenant.wait_for_messages(3)
+    assert service.mail.tenant.wait_for_messages(7)
+    assert time.monotonic() - started > 3
+    assert " 432 " not in "".join(service.mail.tenant.dialogue())
+
+
+def test_there_are_no_more_connections_than_allowed(make_service):
+    service = make_service(
+        Rule("final", "delay", 0.2),
+        config={"max_connections": 2, "messages_per_minute": 100}).start()
+    for _ in range(8):
+        assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(8)
+    assert "432" not in service.log()
+
+
+# Signals
+
+def test_a_bad_new_configuration_is_refused(service):
+    service.start()
+    path = service.mail.config
+    good = open(path).read()
+    with open(path, "w") as f:
+        f.write(good.replace("[queue]\n", "[queue]\nretry = 5\n"))
+    service.signal(signal.SIGHUP)
+    service.wait_for_log("the old configuration stays: .*retry")
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+
+
+def test_a_new_configuration_is_used(service):
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    service.configure(sections={"rewrite": {"domain": "fabrikam.example"}})
+    service.signal(signal.SIGHUP)
+    service.wait_for_log("configuration was read again")
+    assert_sent(service.sendmail("root", stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(2)
+    assert service.mail.tenant.messages[1].recipients == [
+        "root@fabrikam.example"]
+
+
+def test_stopping_finishes_what_is_in_flight(make_service):
+    service = make_service(Rule("final", "delay", 0.5)).start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    wait_until(lambda: any("BDAT" in line for line in
+                           service.mail.tenant.dialogue()))
+    service.stop()
+    assert len(service.mail.tenant.messages) == 1
+    assert service.files() == []
+
+
+def test_readiness_watchdog_and_end_are_told(service, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(30)
+        service.start(env={
+            **os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "WATCHDOG_USEC": "200000"})
+        assert listener.recv(500).startswith(b"READY=1\n")
+        assert listener.recv(500) == b"WATCHDOG=1"
+        assert listener.recv(500) == b"WATCHDOG=1"
+        service.stop()
+        said = b""
+        while said != b"STOPPING=1":
+            said = listener.recv(500)
+
+
+def test_a_socket_is_taken_over(service):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(service.home / "handed"))
+        listener.listen()
+
+        def hand_over():
+            os.dup2(listener.fileno(), 3)
+            os.environ["LISTEN_PID"] = str(os.getpid())
+
+        service.socket = service.home / "handed"
+        env = {**os.environ, "LISTEN_FDS": "1"}
+        service.process = subprocess.Popen(
+            ["/bin/sh", "-c",
+             'LISTEN_PID=$$ exec "$0" serve -v -C "$1"',
+             str(BUILD / "sendmail365"), service.mail.config],
+            env=env, pass_fds=(3,), preexec_fn=hand_over,
+            stderr=service.log_path.open("ab"))
+        service.wait_for_log("started, ")
+        assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+        assert service.mail.tenant.wait_for_messages(1)
+
+
+# How callers are answered
+
+def test_interactive_delivery_waits_for_the_answer(make_service):
+    service = make_service(
+        config={"sections": {"service": {"delivery": "interactive"}}},
+        recipients={BOSS: "550 5.1.10 no such user"})
+    service.start()
+    assert_sent(service.sendmail(COLLEAGUE, stdin=MESSAGE))
+    assert len(service.mail.tenant.messages) == 1
+    assert_fatal(service.sendmail(BOSS, stdin=MESSAGE), 67, "no such user")
+
+
+def test_the_caller_decides_where_it_may(make_service):
+    service = make_service(
+        Rule("connect", "close", nth=2),
+        config={"sections": {"service": {"delivery": "caller"}}})
+    service.start()
+    assert_sent(service.sendmail("-odi", BOSS, stdin=MESSAGE))
+    assert len(service.mail.tenant.messages) == 1
+    # Later is as good: it is in the queue.
+    assert_sent(service.sendmail("-odi", BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(2)
+    assert_sent(service.sendmail("-odq", BOSS, stdin=MESSAGE))
+    [name] = service.files()
+    assert (service.spool / "queue" / name).stat().st_mtime > time.time()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_a_user_has_a_limit(make_service, tmp_path):
+    service = make_service(
+        Rule("connect", "close"),
+        config={"sections": {"service": {"per_user_limit": 2}}})
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o711)
+    nobody = pwd.getpwnam("nobody")
+    user = {"user": nobody.pw_uid, "group": nobody.pw_gid,
+            "extra_groups": []}
+    service.start()
+    for _ in range(2):
+        assert_sent(service.sendmail(BOSS, stdin=MESSAGE, **user))
+    assert_fatal(service.sendmail(BOSS, stdin=MESSAGE, **user), 75,
+                 "per_user_limit")
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+
+
+def test_a_message_that_is_too_large_is_refused(make_service):
+    service = make_service(
+        config={"sections": {"service": {"max_message_size": "1k"}}})
+    service.start()
+    assert_fatal(service.sendmail(BOSS, stdin=message(b"x" * 2000)), 65,
+                 "larger than 1024")
+    assert service.files() == service.files("incoming") == []
+
+
+# Crashes
+
+def process_of(service, name):
+    for pid in children_of(service.process.pid):
+        with open(f"/proc/{pid}/comm") as f:
+            if f.read().strip() == name:
+                return pid
+    return None
+
+
+def test_a_killed_delivery_process_loses_nothing(make_service):
+    service = make_service(Rule("mail", "delay", 1, nth=1)).start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    wait_until(lambda: any("EHLO" in line for line in
+                           service.mail.tenant.dialogue()))
+    os.kill(process_of(service, "s365-delivery"), signal.SIGKILL)
+    assert service.mail.tenant.wait_for_messages(1)
+    service.wait_for_log("ended without a result")
+    service.wait_until_empty()
+
+
+def test_a_killed_ingest_process_is_replaced(service):
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    os.kill(process_of(service, "s365-ingest"), signal.SIGKILL)
+    service.wait_for_log("ended by signal 9")
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(2)
+
+
+def test_a_killed_manager_does_not_send_twice(make_service):
+    service = make_service(Rule("final", "delay", 1, nth=1)).start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    wait_until(lambda: any("BDAT" in line for line in
+                           service.mail.tenant.dialogue()))
+    service.kill()
+    service.start()
+    service.wait_until_empty()
+    assert len(service.mail.tenant.messages) == 1
+
+
+def test_foreign_files_are_left_alone(service):
+    service.start()
+    service.stop()
+    queue = service.spool / "queue"
+    (queue / "README").write_text("hello")
+    (queue / "0006423A1B2C3D4E.0").write_text("")
+    (queue / "0006423A1B2C3D4F.0").write_text("x" * 500)
+    os.mkfifo(queue / "0006423A1B2C3D50.0")
+    (queue / "0006423A1B2C3D51.0").symlink_to("/etc/passwd")
+    for path in queue.iterdir():
+        if path.is_file() and not path.is_symlink():
+            path.chmod(0o600)
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    wait_until(lambda: len(service.files()) == 5)
+    assert service.log().count("left alone") >= 5
+
+
+@pytest.mark.skipif(not IS_PLAIN, reason="the sanitizer wants /proc")
+def test_ingest_processes_are_locked_up(service):
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    pid = process_of(service, "s365-ingest")
+    with open(f"/proc/{pid}/status") as f:
+        status = f.read()
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
