@@ -11,6 +11,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -105,6 +106,32 @@ spawn_any(pid_t *pid, char *const *argv,
 	return failure_set(f, FAILURE_CONFIG,
 	    "cannot start %s: %s; is the package complete?", installed,
 	    strerror(e));
+}
+
+int
+child_run_queue(const char *verb, const char *id, const char *config_file,
+    struct failure *f)
+{
+	char *argv[] = { word(program), word("queue"), NULL, NULL, NULL, NULL,
+		NULL };
+	char path[PATH_MAX];
+	size_t argc = 2;
+
+	if (config_file != NULL) {
+		argv[argc++] = word("-C");
+		argv[argc++] = word(config_file);
+	}
+	if (id == NULL && strcmp(verb, "retry") == 0)
+		verb = "flush";
+	argv[argc++] = word(verb);
+	argv[argc++] = id != NULL ? word(id) : NULL;
+	if (sibling_path(path) == 0)
+		(void)execv(path, argv);
+	(void)execv(installed, argv);
+	(void)failure_set(f, FAILURE_CONFIG,
+	    "cannot start %s: %s; is the package complete?", installed,
+	    strerror(errno));
+	return EX_CONFIG;
 }
 
 /* Its standard input and output are the socket. */

@@ -31,6 +31,14 @@ int child_connect(struct child *child);
 int child_start(struct child *child, const char *config_file, bool is_verbose,
     struct failure *f);
 
+/*
+ * Become "sendmail365 queue": "list", or "retry" of a message, or of all where
+ * id is NULL.  Returns only if it cannot be started: the status to exit with,
+ * f->text says why.
+ */
+int child_run_queue(const char *verb, const char *id, const char *config_file,
+    struct failure *f);
+
 /* Close the connection and let go of the process, waiting for its end if that
  * is near. */
 void child_stop(struct child *child);

@@ -12,6 +12,7 @@
 #include "mail/complete.h"
 #include "mail/intake.h"
 #include "options.h"
+#include "queue.h"
 #include "submit.h"
 
 static const char ident[] = "sendmail";
@@ -89,22 +90,6 @@ deliver(const struct options *o, struct failure *f)
 	return status;
 }
 
-/* In the foreground a message is sent or refused, never kept. */
-static int
-list_queue(const struct options *o, struct failure *f)
-{
-	if (o->operand_count > 0) {
-		(void)failure_set(
-		    f, FAILURE_USAGE, "a queue listing takes no operands");
-		return EX_USAGE;
-	}
-	if (puts("Mail queue is empty") == EOF || fflush(stdout) == EOF) {
-		(void)failure_set(f, FAILURE_LATER, "write error");
-		return EX_IOERR;
-	}
-	return EX_OK;
-}
-
 static int
 run(const struct options *o, struct failure *f)
 {
@@ -112,7 +97,9 @@ run(const struct options *o, struct failure *f)
 	case MODE_DELIVER:
 		return deliver(o, f);
 	case MODE_LIST:
-		return list_queue(o, f);
+		return queue_list(o, f);
+	case MODE_FLUSH:
+		return queue_flush(o, f);
 	case MODE_NOTHING:
 		return EX_OK;
 	case MODE_UNAVAILABLE:
@@ -149,6 +136,7 @@ print_help(void)
 	(void)puts("usage: sendmail [-itv] [-C file] [-F name] [-f sender] "
 		   "[recipient ...]\n"
 		   "       sendmail -bp | mailq\n"
+		   "       sendmail -q\n"
 		   "       newaliases\n"
 		   "The message is read from standard input; see sendmail(8).");
 	return EX_OK;

@@ -125,14 +125,20 @@ take_nothing_mode(struct options *o, const char *value, struct failure *f)
 	return 0;
 }
 
-/* There is no queue to run; a mode that was named by -b or argv[0] stays. */
+/*
+ * -q and -qf, -qI, -qR, -qS try the queue once; -q30m would be a daemon, which
+ * the service is.  A mode that was named by -b or argv[0] stays.
+ */
 static int
 take_queue_run(struct options *o, const char *value, struct failure *f)
 {
-	(void)value;
-	(void)f;
-	if (o->mode == MODE_DELIVER)
-		o->mode = MODE_NOTHING;
+	if (o->mode != MODE_DELIVER)
+		return 0;
+	o->mode = value[0] == '\0' || strchr("fIRS", value[0]) != NULL
+	    ? MODE_FLUSH
+	    : MODE_NOTHING;
+	if (value[0] == 'I')
+		return take_text("-qI", value + 1, &o->queue_id, f);
 	return 0;
 }
 
@@ -277,7 +283,7 @@ mode_of_name(const char *path)
 		{ "newaliases", MODE_NOTHING },
 		{ "hoststat", MODE_NOTHING },
 		{ "purgestat", MODE_NOTHING },
-		{ "runq", MODE_NOTHING },
+		{ "runq", MODE_FLUSH },
 		{ "smtpd", MODE_UNAVAILABLE },
 	};
 	const char *slash = strrchr(path, '/');

@@ -17,7 +17,8 @@ struct failure;
 enum mode {
 	MODE_DELIVER,
 	MODE_LIST,       /* -bp, mailq */
-	MODE_NOTHING,    /* newaliases, -bi, -q: there is nothing to do */
+	MODE_FLUSH,      /* -q, runq: try what is in the queue */
+	MODE_NOTHING,    /* newaliases, -bi: there is nothing to do */
 	MODE_UNAVAILABLE /* -bs, -bv, ...: refused without reading stdin */
 };
 
@@ -33,6 +34,7 @@ struct options {
 	const char *full_name;   /* -F, or NULL */
 	const char *config_file; /* -C, or NULL */
 	const char *log_tag;     /* -L, or NULL */
+	const char *queue_id;    /* of -qI, or NULL: all */
 	const char *const *operands;
 	size_t operand_count;
 };

@@ -127,7 +127,8 @@ queue_envelope(struct dialogue *d, const struct mailbox_list *recipients)
 	char parameter[] = " XDELIVER=b";
 
 	parameter[sizeof(parameter) - 2] = d->submission->delivery;
-	if (d->submission->delivery == '\0')
+	/* Who delivers in the foreground has no other way. */
+	if (d->submission->delivery == '\0' || d->child.pid != 0)
 		parameter[0] = '\0';
 	if (buf_puts(&d->out, "EHLO localhost\r\n") == -1 ||
 	    queue_path(

@@ -69,6 +69,8 @@ attempt_enter(const struct delivery *d, struct limits *limits, int64_t deadline,
 	struct failure f;
 	int r;
 
+	if (recipients == 0)
+		return 0;
 	*out_wait_ms = CONNECTION_WAIT_MS;
 	if (limits_connect(limits, deadline, &f) == -1)
 		return 1;

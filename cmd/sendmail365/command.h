@@ -15,6 +15,12 @@ int command_submit(int argc, char **argv);
 /* The service: take messages from local programs, and send them. */
 int command_serve(int argc, char **argv);
 
+/* List, show and change queued messages. */
+int command_queue(int argc, char **argv);
+
+/* Try every message that is due now, and return: without the service. */
+int serve_once(const char *config_path);
+
 /* Say whether the configuration and its files can be used. */
 int command_check(int argc, char **argv);
 

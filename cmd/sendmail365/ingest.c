@@ -17,6 +17,7 @@
 #include "ipc.h"
 #include "mail/complete.h"
 #include "queue/spool.h"
+#include "queueing.h"
 #include "smtp/server.h"
 #include "smtp/stream.h"
 
@@ -24,6 +25,7 @@ enum {
 	/* A caller's job may be slow; a user's connections are few. */
 	CALLER_TIMEOUT = 30 * 60,
 	ANSWER_WAIT_MS = 30 * 1000, /* of "interactive" */
+	LISTING_TIMEOUT = 60,       /* for a reader that does not read */
 	MS_PER_SECOND = 1000
 };
 
@@ -164,6 +166,60 @@ end_message(void *context, struct buf *text, struct failure *f)
 	return buf_printf(text, "2.0.0 Ok: queued as %s", id);
 }
 
+/* ---- the queue, for its owners ---- */
+
+/* Where a listing goes: a reply of SMTP with many lines. */
+struct listing {
+	struct reception *r;
+	struct stream *stream;
+	struct failure *f;
+};
+
+static int
+write_line(void *context, const char *text)
+{
+	const struct listing *l = context;
+
+	stream_set_deadline(l->stream, clock_deadline(LISTING_TIMEOUT));
+	if (stream_write(l->stream, span_of("250-"), l->f) == -1 ||
+	    stream_write(l->stream, span_of(text), l->f) == -1)
+		return -1;
+	return stream_write(l->stream, span_of("\r\n"), l->f);
+}
+
+static void
+touch(void *context, struct spool_id id)
+{
+	const struct listing *l = context;
+	const struct ipc m = { .kind = IPC_TOUCH, .id = id };
+
+	(void)ipc_send(l->r->channel, &m, -1);
+}
+
+static int
+answer_queue(
+    void *context, struct span words, struct stream *stream, struct failure *f)
+{
+	struct reception *r = context;
+	struct listing l = { r, stream, f };
+	const struct queueing q = {
+		.spool = r->spool,
+		.uid = r->connection.u.connection.uid,
+		.is_admin = r->connection.u.connection.is_admin,
+		.line = write_line,
+		.touch = touch,
+		.context = &l,
+	};
+	const struct ipc hurry = { .kind = IPC_HURRY };
+	struct span rest = words;
+
+	if (queueing_run(&q, words, f) == -1)
+		return -1;
+	if (q.is_admin && span_is_nocase(span_cut_word(&rest), "RETRY"))
+		(void)ipc_send(r->channel, &hurry, -1);
+	return stream_write(stream, span_of("250 2.0.0 Ok\r\n"), f);
+}
+
 /* ---- connections ---- */
 
 static void
@@ -176,6 +232,7 @@ serve(struct reception *r, int fd)
 		.size_max = r->config->service_max_message_size,
 		.timeout = CALLER_TIMEOUT,
 		.sink = &sink,
+		.queue = answer_queue,
 		.context = r,
 	};
 	char peer[32];

@@ -21,10 +21,10 @@ enum ipc_kind {
 	IPC_CONNECTION, /* with a descriptor: serve this user */
 	IPC_ANSWER,     /* what became of a message that it waits for */
 	/* from an ingest process */
-	IPC_IDLE,   /* the connection is over */
-	IPC_WAIT,   /* for what becomes of a message */
-	IPC_TOUCH,  /* look at this message again */
-	IPC_RESCAN, /* look at all messages again, as an administrator wants */
+	IPC_IDLE,  /* the connection is over */
+	IPC_WAIT,  /* for what becomes of a message */
+	IPC_TOUCH, /* look at this message again */
+	IPC_HURRY, /* try every account again, as an administrator wants */
 	/* to a delivery process */
 	IPC_JOB, /* deliver this message */
 	IPC_GO,  /* its lane is free */

@@ -479,22 +479,39 @@ is_finished(struct manager *m)
 	return false;
 }
 
+/* For somebody who waits at a terminal. */
+static void
+show_progress(const struct manager *m, size_t *shown)
+{
+	size_t left = backlog_total(m->backlog).messages;
+
+	if (!m->is_once || left == *shown || isatty(STDERR_FILENO) == 0)
+		return;
+	*shown = left;
+	(void)fprintf(stderr, "\r%zu messages in the queue   %s", left,
+	    left == 0 || m->is_stopping ? "\n" : "");
+}
+
 void
 manager_run(struct manager *m)
 {
 	struct pollfd polls[N_POLLS];
+	size_t shown = 0;
 	nfds_t n;
 
-	while (!is_finished(m)) {
+	for (;;) {
 		watch_clock(m);
 		if (clock_ms() >= m->scan_ms && !m->is_stopping)
 			manager_scan(m);
 		reception_serve(m);
 		dispatch_run(m);
 		dispatch_retire_idle(m);
+		if (is_finished(m))
+			break;
 		n = fill_polls(m, polls);
 		if (poll(polls, n, sleep_ms(m)) > 0)
 			take_polls(m, polls);
+		show_progress(m, &shown);
 		if (service_watchdog_ms() > 0)
 			service_notify("WATCHDOG=1");
 	}

@@ -190,8 +190,7 @@ reception_hear(struct manager *m, struct ingest *i)
 		case IPC_TOUCH:
 			manager_touch(m, said.id);
 			break;
-		case IPC_RESCAN:
-			manager_scan(m);
+		case IPC_HURRY:
 			dispatch_hurry(m);
 			break;
 		case IPC_CONNECTION:

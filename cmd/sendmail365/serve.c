@@ -135,6 +135,19 @@ serve(struct manager *m)
 }
 
 int
+serve_once(const char *config_path)
+{
+	struct manager *m = new_manager();
+	int status;
+
+	m->config_path = config_path;
+	m->is_once = true;
+	status = serve(m);
+	free_manager(m);
+	return status;
+}
+
+int
 command_serve(int argc, char **argv)
 {
 	struct manager *m = new_manager();

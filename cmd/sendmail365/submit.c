@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attempt.h"
 #include "command.h"
 #include "config/config.h"
 #include "core/alloc.h"
@@ -21,10 +22,12 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/spill.h"
+#include "keep.h"
 #include "mail/address.h"
 #include "mail/complete.h"
 #include "mail/intake.h"
 #include "mail/message.h"
+#include "queue/limits.h"
 #include "record.h"
 #include "route/deliver.h"
 #include "show.h"
@@ -34,6 +37,9 @@
 
 enum {
 	ID_SIZE = 17, /* of a submission, for the log: 16 digits and NUL */
+	/* Seconds that a caller waits for the limits of the account. */
+	PATIENCE = 180,
+	SHORT_PATIENCE = 5,
 	/* The highest limit that Exchange Online lets an administrator set. */
 	SIZE_MAX_OCTETS = 150 * 1024 * 1024
 };
@@ -71,7 +77,37 @@ make_id(char id[static ID_SIZE])
 
 /* ---- sending ---- */
 
-/* Plan, send, log.  0: every recipient was accepted; *text is the answer. */
+/* Send it when the account may; where it can be queued nobody waits long. */
+static void
+run_within_limits(const struct config *config,
+    const struct delivery_input *input, struct delivery *d)
+{
+	int patience = keep_is_possible(config) ? SHORT_PATIENCE : PATIENCE;
+	struct limits *limits = NULL;
+	struct failure f;
+	int64_t wait_ms = 0;
+
+	if (attempt_limits(config, d, &limits, &f) == -1)
+		log_warning("%s", f.text);
+	if (attempt_enter(d, limits, clock_deadline(patience), &wait_ms) == 1)
+		attempt_put_off(d, wait_ms);
+	delivery_run(config, input, d);
+	limits_free(&limits);
+}
+
+static bool
+has_waiting(const struct delivery *d)
+{
+	for (size_t i = 0; i < d->plan.recipients.count; i++)
+		if (d->outcomes[i].status == OUTCOME_LATER)
+			return true;
+	return false;
+}
+
+/*
+ * Plan, send, log.  0: every recipient was accepted, or will be tried again by
+ * the queue; *text is the answer.
+ */
 static int
 send_message(const struct config *config, const struct delivery_input *input,
     struct buf *text, struct failure *f)
@@ -83,9 +119,13 @@ send_message(const struct config *config, const struct delivery_input *input,
 	make_id(id);
 	delivery_plan(config, input, &d);
 	record_message(id, (uint32_t)getuid(), &d, input);
-	delivery_run(config, input, &d);
+	run_within_limits(config, input, &d);
 	record_outcomes(id, &d);
 	r = delivery_summary(&d, text, f);
+	if (r == -1 && has_waiting(&d)) {
+		r = keep_message(config, input, &d, text, f);
+		r = r == 0 ? 0 : -1;
+	}
 	delivery_done(&d);
 	return r;
 }
@@ -107,6 +147,7 @@ deliver(void *context, const struct server_envelope *envelope,
 		.recipients = &envelope->recipients,
 		.message = message,
 		.user = service->user,
+		.is_kept = keep_is_possible(service->config),
 	};
 
 	return send_message(service->config, &input, text, f);
@@ -258,6 +299,7 @@ submit_message(const struct options *options, const struct config *config)
 			.recipients = &in.recipients,
 			.message = &message,
 			.user = options->intake.author.local,
+			.is_kept = keep_is_possible(config),
 		};
 
 		r = options->is_dry_run

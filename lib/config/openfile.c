@@ -74,9 +74,12 @@ openfile_read(
 	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	if (fd == -1 && (errno == ENOENT || errno == ENOTDIR))
-		return failure_set(f, FAILURE_CONFIG,
+	if (fd == -1 && (errno == ENOENT || errno == ENOTDIR)) {
+		(void)failure_set(f, FAILURE_CONFIG,
 		    "%s: there is no such file; %s", path, missing);
+		f->os_error = ENOENT;
+		return -1;
+	}
 	if (fd == -1 && errno == EACCES) {
 		(void)refuse_unreadable(path, f);
 		f->os_error = EACCES;

@@ -98,11 +98,23 @@ def serve(peer, behaviour):
             return
 
 
+def answer_queue(words):
+    """What "sendmail365 queue" says where there is no queue."""
+    try:
+        if "list" in words:
+            os.write(1, b"Mail queue is empty\n")
+    except OSError:
+        os._exit(os.EX_IOERR)
+    os._exit(os.EX_OK)
+
+
 def main():
     with open(HERE + "/behaviour.json", encoding="utf-8") as f:
         behaviour = json.load(f)
     with open("/proc/self/cmdline", encoding="latin-1") as f:
         words = f.read().rstrip("\0").split("\0")
+    if "queue" in words[3:5]:
+        answer_queue(words)
     # The interpreter, its option and this file stand in front.
     RECORD["argv"] = words[3:]
     RECORD["pid"] = os.getpid()
