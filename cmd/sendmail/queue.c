@@ -41,7 +41,7 @@ take_line(struct answer *a)
 		return;
 	if (a->line.len < CODE_SIZE || a->line.s[CODE_SIZE - 1] != '-')
 		a->code = (int)n;
-	else if (a->is_shown) {
+	else if (a->is_shown && n / 100 == 2) {
 		struct span text = { a->line.s + CODE_SIZE,
 			a->line.len - CODE_SIZE };
 

@@ -21,6 +21,7 @@
 #include "queue/spool.h"
 #include "record.h"
 #include "route/deliver.h"
+#include "route/submission.h"
 #include "settle.h"
 #include "smtp/client.h"
 
@@ -36,6 +37,7 @@ struct worker {
 	int channel;
 	char lane[ATTEMPT_LANE_SIZE]; /* of limits */
 	struct limits *limits;
+	struct submission *submission;
 };
 
 /* ---- the message ---- */
@@ -139,8 +141,9 @@ run(struct worker *w, const struct settlement *s,
 		out->u.result.wait_ms = wait_ms;
 		return false;
 	}
-	delivery_run(w->config, input, d);
-	limits_disconnect(w->limits);
+	delivery_run(w->config, input, d, w->submission);
+	if (!submission_is_open(w->submission))
+		limits_disconnect(w->limits);
 	return true;
 }
 
@@ -266,6 +269,7 @@ delivery_process(const struct config *config, struct spool *spool, int channel)
 		.config = config,
 		.spool = spool,
 		.channel = channel,
+		.submission = submission_new(),
 	};
 	struct ipc m;
 
@@ -278,5 +282,6 @@ delivery_process(const struct config *config, struct spool *spool, int channel)
 		if (ipc_send(channel, &result, -1) == -1)
 			break;
 	}
+	submission_free(&w.submission);
 	limits_free(&w.limits);
 }

@@ -19,6 +19,7 @@ enum {
 	/* A session is kept that long without work; Exchange's patience is
 	 * some minutes. */
 	IDLE_MS = 45 * 1000,
+	EXTRA_IDLE_MS = 5 * 1000,
 	NO_LANE_DELAY_MS = 5 * 1000,
 	BAD_FILE_DELAY_MS = 60 * 60 * 1000
 };
@@ -66,6 +67,17 @@ count_bound(const struct manager *m, unsigned lane)
 
 	for (size_t i = 0; i < MANAGER_WORKERS; i++)
 		n += m->workers[i].child.pid != 0 && m->workers[i].lane == lane;
+	return n;
+}
+
+/* How many of them stay. */
+static unsigned
+count_staying(const struct manager *m, unsigned lane)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < MANAGER_WORKERS; i++)
+		n += m->workers[i].child.fd != -1 && m->workers[i].lane == lane;
 	return n;
 }
 
@@ -146,8 +158,9 @@ find_worker(struct manager *m, unsigned lane)
 		else
 			other = w;
 	}
-	/* A message of which nothing is known goes to any. */
-	if (lane == 0 && unbound == NULL && other != NULL)
+	/* Of a message nothing is known: most leave through one account, and a
+	 * session is there. */
+	if (lane == 0 && other != NULL)
 		return other;
 	if (lane != 0 && count_bound(m, lane) >= m->lanes[lane].max_connections)
 		return NULL;
@@ -391,10 +404,16 @@ dispatch_retire_idle(struct manager *m)
 {
 	int64_t before_ms = clock_ms() - IDLE_MS;
 
-	for (size_t i = 0; i < MANAGER_WORKERS; i++)
-		if (is_idle(&m->workers[i]) &&
-		    m->workers[i].child.idle_ms < before_ms)
-			manager_retire(&m->workers[i].child);
+	for (size_t i = 0; i < MANAGER_WORKERS; i++) {
+		struct worker *w = &m->workers[i];
+		/* One stays for each account; the others' connections are
+		 * wanted elsewhere, perhaps. */
+		int64_t extra =
+		    count_staying(m, w->lane) > 1 ? IDLE_MS - EXTRA_IDLE_MS : 0;
+
+		if (is_idle(w) && w->child.idle_ms < before_ms + extra)
+			manager_retire(&w->child);
+	}
 	/* The first few stay, for the next caller's sake. */
 	for (size_t i = 4; i < MANAGER_INGESTS; i++) {
 		struct child *c = &m->ingests[i].child;

@@ -85,8 +85,7 @@ static int
 take_last(const char *line)
 {
 	struct span code = { line, 3 };
-	/* Behind the code stands "5.3.0 ". */
-	const char *text = line + strcspn(line, " ") + 1;
+	const char *text = line + strcspn(line, " ");
 	struct failure f;
 	uint64_t n = 0;
 
@@ -94,8 +93,8 @@ take_last(const char *line)
 		n = 0;
 	if (n / 100 == 2)
 		return EX_OK;
-	text += strspn(text, "0123456789.");
-	text += strspn(text, " ");
+	/* Behind the code stands "5.3.0". */
+	text += strspn(text, " 0123456789.");
 	(void)failure_set(&f, FAILURE_USAGE, "%s",
 	    n == 0 ? "the service speaks in tongues" : text);
 	(void)command_fail(&f);
@@ -119,7 +118,8 @@ read_answer(struct stream *stream, struct failure *f)
 			break;
 		if (strncmp(line.s, "220 ", CODE_SIZE) == 0)
 			continue;
-		if (line.len >= CODE_SIZE && line.s[CODE_SIZE - 1] == '-')
+		if (line.len >= CODE_SIZE &&
+		    strncmp(line.s, "250-", CODE_SIZE) == 0)
 			(void)puts(line.s + CODE_SIZE);
 		else
 			status = take_last(line.s);

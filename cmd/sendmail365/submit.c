@@ -91,7 +91,7 @@ run_within_limits(const struct config *config,
 		log_warning("%s", f.text);
 	if (attempt_enter(d, limits, clock_deadline(patience), &wait_ms) == 1)
 		attempt_put_off(d, wait_ms);
-	delivery_run(config, input, d);
+	delivery_run(config, input, d, NULL);
 	limits_free(&limits);
 }
 

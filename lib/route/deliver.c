@@ -89,27 +89,70 @@ delivery_content(const struct delivery *d, const struct message *message,
 struct attempt {
 	const struct config *config;
 	struct delivery *d;
+	struct submission *submission;
 	struct smtp_mail mail;
 };
+
+/* Send on a session of the submission's; what fails before there is one is
+ * the outcome of all. */
+static void
+submit_once(const struct attempt *a)
+{
+	struct delivery *d = a->d;
+	struct trouble t;
+
+	if (submission_open(
+		a->submission, a->config, d->account, &d->user, &t) == -1)
+		outcomes_set(d->outcomes, d->plan.recipients.count, &t);
+	else
+		smtp_send(submission_session(a->submission), &a->mail,
+		    d->account->recipients_per_message, d->outcomes);
+}
+
+/*
+ * The connection broke before the server said a word about the message.  On a
+ * session that has been idle that says nothing but that the server had tired
+ * of it: make those recipients pending again.
+ */
+static bool
+has_lost_idle_session(const struct attempt *a, const bool *was_pending)
+{
+	struct outcome *outcomes = a->d->outcomes;
+	size_t count = a->d->plan.recipients.count;
+
+	if (!submission_is_reused(a->submission))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (was_pending[i] &&
+		    (outcomes[i].status != OUTCOME_LATER ||
+			outcomes[i].scope != SCOPE_HOST ||
+			outcomes[i].code != 0))
+			return false;
+	for (size_t i = 0; i < count; i++)
+		if (was_pending[i]) {
+			outcomes_done(&outcomes[i], 1);
+			outcomes[i] = (struct outcome){ .text = NULL };
+		}
+	return true;
+}
 
 static void
 submit(const struct attempt *a)
 {
 	struct delivery *d = a->d;
 	size_t count = d->plan.recipients.count;
-	struct smtp *session = NULL;
-	char *relay = xstrdup("none");
-	struct trouble t;
+	bool *was_pending = xcalloc(count, sizeof(*was_pending));
 
-	if (submission_open(
-		a->config, d->account, &d->user, &session, &relay, &t) == -1)
-		outcomes_set(d->outcomes, count, &t);
-	else
-		smtp_send(session, &a->mail, d->account->recipients_per_message,
-		    d->outcomes);
-	outcomes_set_relay(d->outcomes, count, relay);
-	smtp_close(&session);
-	free(relay);
+	for (size_t i = 0; i < count; i++)
+		was_pending[i] = d->outcomes[i].status == OUTCOME_PENDING;
+	submit_once(a);
+	if (has_lost_idle_session(a, was_pending)) {
+		submission_close(a->submission);
+		submit_once(a);
+	}
+	free(was_pending);
+	outcomes_set_relay(d->outcomes, count, submission_relay(a->submission));
+	submission_settle(a->submission);
 }
 
 /* Without a host to submit to, Direct Send has to do. */
@@ -219,11 +262,10 @@ send_content(struct attempt *a)
 }
 
 static void
-run(const struct config *config, const struct message *message,
-    struct delivery *d)
+run(struct attempt a, const struct message *message)
 {
+	struct delivery *d = a.d;
 	struct trouble t = { .scope = SCOPE_MESSAGE };
-	struct attempt a = { .config = config, .d = d };
 	const struct spill *body;
 	struct spill encoded;
 	struct buf header;
@@ -254,16 +296,22 @@ run(const struct config *config, const struct message *message,
 
 void
 delivery_run(const struct config *config, const struct delivery_input *input,
-    struct delivery *d)
+    struct delivery *d, struct submission *submission)
 {
+	struct submission *own = NULL;
+
+	if (submission == NULL)
+		submission = own = submission_new();
 	if (!input->is_kept)
 		partial_recall(config, input, d);
 	if (first_of(d, OUTCOME_PENDING) != NULL) {
-		run(config, input->message, d);
+		run((struct attempt){ config, d, submission, { 0 } },
+		    input->message);
 		if (!input->is_kept)
 			partial_keep(config, input, d);
 	}
 	outcomes_set_relay(d->outcomes, d->plan.recipients.count, "none");
+	submission_free(&own);
 }
 
 /* ---- summing up ---- */

@@ -21,6 +21,7 @@ struct account;
 struct config;
 struct message;
 struct outcome;
+struct submission;
 
 enum {
 	/* What a rewritten header may have: what came, what was added, and
@@ -60,14 +61,17 @@ struct delivery {
  */
 void delivery_plan(const struct config *config,
     const struct delivery_input *input, struct delivery *out);
+
 /*
  * Send it; afterwards every outcome is set.  What fails before there is a
  * session is the outcome of every recipient.  Where nobody keeps outcomes, a
  * recipient that an earlier attempt at the very same message has reached is not
- * sent to again.
+ * sent to again.  The submission's session is used, and kept open for the next
+ * message; NULL: one for this message alone.
  */
 void delivery_run(const struct config *config,
-    const struct delivery_input *input, struct delivery *d);
+    const struct delivery_input *input, struct delivery *d,
+    struct submission *submission);
 
 /*
  * The header and the body as they go out.  The body is the message's own, or,

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "core/alloc.h"
 #include "core/buf.h"
+#include "core/clock.h"
 #include "mail/address.h"
 #include "mail/complete.h"
 #include "oauth/token.h"
@@ -15,15 +16,27 @@
 
 enum {
 	SECRET_MAX = TOKEN_MAX_BYTES,
-	USER_MAX = 256 /* of an address, or a user name */
+	USER_MAX = 256, /* of an address, or a user name */
+	/* Less than what a token that is taken from the store is good for. */
+	AGE_MAX_MS = (TOKEN_MARGIN_SECONDS - 60) * 1000
 };
 
-/* Who signs in, and what is known of the way. */
+struct submission {
+	struct smtp *session;
+	char *name; /* who is signed in, and where; NULL: nobody yet */
+	char *relay;
+	int64_t opened_ms;
+	bool is_reused;
+	SSL_CTX *tls; /* of ca_file; it knows sessions to resume */
+	char *ca_file;
+};
+
+/* Who signs in, and what is to be had of it. */
 struct sign_in {
+	struct submission *submission;
 	const struct config *config;
 	const struct account *account;
 	struct buf user;
-	char **relay;
 };
 
 static int
@@ -71,11 +84,27 @@ authenticate(const struct sign_in *s, struct smtp *session,
 	    session, mechanisms, s->user.s, buf_view(secret), t);
 }
 
+/* TLS settings for the account: those of the last session if they are the
+ * same. */
+static int
+use_tls(struct submission *s, const struct account *account, struct failure *f)
+{
+	const char *ca_file = account->ca_file != NULL ? account->ca_file : "";
+
+	if (s->tls != NULL && strcmp(s->ca_file, ca_file) == 0)
+		return 0;
+	tls_context_free(&s->tls);
+	free(s->ca_file);
+	s->ca_file = xstrdup(ca_file);
+	return tls_context_new(account->ca_file, &s->tls, f);
+}
+
 /* Connect and sign in with this secret. */
 static int
-open_session(const struct sign_in *s, const struct buf *secret,
-    struct smtp **out, struct trouble *t)
+open_session(
+    const struct sign_in *s, const struct buf *secret, struct trouble *t)
 {
+	struct submission *own = s->submission;
 	char *host_name = complete_host_name(0);
 	struct smtp_target target = {
 		.host = s->account->host,
@@ -86,17 +115,17 @@ open_session(const struct sign_in *s, const struct buf *secret,
 	int r;
 
 	t->scope = SCOPE_ACCOUNT;
-	r = tls_context_new(s->account->ca_file, &target.tls, &t->failure);
+	r = use_tls(own, s->account, &t->failure);
+	target.tls = own->tls;
 	if (r == 0)
-		r = smtp_open(&target, out, t);
+		r = smtp_open(&target, &own->session, t);
 	if (r == 0) {
-		free(*s->relay);
-		*s->relay = xstrdup(smtp_relay(*out));
-		r = authenticate(s, *out, secret, t);
+		free(own->relay);
+		own->relay = xstrdup(smtp_relay(own->session));
+		r = authenticate(s, own->session, secret, t);
 		if (r == -1)
-			smtp_close(out);
+			smtp_close(&own->session);
 	}
-	tls_context_free(&target.tls);
 	free(host_name);
 	return r;
 }
@@ -117,7 +146,7 @@ may_be_old_token(const struct account *account, const struct trouble *t)
 }
 
 static int
-sign_in(const struct sign_in *s, struct smtp **out, struct trouble *t)
+sign_in(const struct sign_in *s, struct trouble *t)
 {
 	struct buf secret, refused;
 	int r;
@@ -126,7 +155,7 @@ sign_in(const struct sign_in *s, struct smtp **out, struct trouble *t)
 	buf_init_secret(&refused, SECRET_MAX);
 	r = get_secret(s, &refused, &secret, t);
 	if (r == 0)
-		r = open_session(s, &secret, out, t);
+		r = open_session(s, &secret, t);
 	if (r == -1 && may_be_old_token(s->account, t)) {
 		const struct trouble refusal = *t;
 
@@ -138,7 +167,7 @@ sign_in(const struct sign_in *s, struct smtp **out, struct trouble *t)
 			*t = refusal;
 			r = -1;
 		} else if (r == 0) {
-			r = open_session(s, &secret, out, t);
+			r = open_session(s, &secret, t);
 		}
 	}
 	buf_done(&refused);
@@ -146,24 +175,116 @@ sign_in(const struct sign_in *s, struct smtp **out, struct trouble *t)
 	return r;
 }
 
+struct submission *
+submission_new(void)
+{
+	struct submission *s = xcalloc(1, sizeof(*s));
+
+	s->relay = xstrdup("none");
+	return s;
+}
+
+void
+submission_free(struct submission **submission)
+{
+	struct submission *s = *submission;
+
+	if (s == NULL)
+		return;
+	submission_close(s);
+	tls_context_free(&s->tls);
+	free(s->ca_file);
+	free(s->name);
+	free(s->relay);
+	free(s);
+	*submission = NULL;
+}
+
+void
+submission_close(struct submission *s)
+{
+	smtp_close(&s->session);
+}
+
+void
+submission_settle(struct submission *s)
+{
+	if (s->session != NULL && !smtp_renew(s->session))
+		submission_close(s);
+}
+
+bool
+submission_is_open(const struct submission *s)
+{
+	return s->session != NULL;
+}
+
+struct smtp *
+submission_session(const struct submission *s)
+{
+	return s->session;
+}
+
+bool
+submission_is_reused(const struct submission *s)
+{
+	return s->is_reused;
+}
+
+const char *
+submission_relay(const struct submission *s)
+{
+	return s->relay;
+}
+
+/* "alerts@contoso.com smtp.office365.com:587": who is signed in, and where. */
+static char *
+name_session(const struct sign_in *s)
+{
+	return xasprintf("%s %s:%u", s->user.s, s->account->host,
+	    (unsigned)s->account->port);
+}
+
+/* Is the session that is there one for this user?  Else it is closed. */
+static bool
+can_reuse(struct submission *s, const char *name)
+{
+	/* Its token may end, and a new session is signed in with a new one. */
+	if (s->session != NULL && strcmp(s->name, name) == 0 &&
+	    clock_ms() - s->opened_ms < AGE_MAX_MS && smtp_renew(s->session))
+		return true;
+	submission_close(s);
+	return false;
+}
+
 int
-submission_open(const struct config *config, const struct account *account,
-    const struct mailbox *user, struct smtp **out, char **relay,
+submission_open(struct submission *s, const struct config *config,
+    const struct account *account, const struct mailbox *user,
     struct trouble *t)
 {
-	struct sign_in s = {
+	struct sign_in who = {
+		.submission = s,
 		.config = config,
 		.account = account,
-		.relay = relay,
 	};
-	int r;
+	char *name;
+	int r = 0;
 
-	buf_init(&s.user, USER_MAX);
+	buf_init(&who.user, USER_MAX);
 	if (account->login != NULL)
-		(void)buf_puts(&s.user, account->login);
+		(void)buf_puts(&who.user, account->login);
 	else
-		(void)mailbox_write_address(&s.user, user);
-	r = sign_in(&s, out, t);
-	buf_done(&s.user);
+		(void)mailbox_write_address(&who.user, user);
+	name = name_session(&who);
+	s->is_reused = can_reuse(s, name);
+	if (!s->is_reused)
+		r = sign_in(&who, t);
+	if (r == 0 && !s->is_reused) {
+		free(s->name);
+		s->name = xstrdup(name);
+		s->opened_ms = clock_ms();
+	}
+	free(name);
+	buf_done(&who.user);
 	return r;
 }

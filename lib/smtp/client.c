@@ -264,8 +264,9 @@ start_tls(struct smtp *c, const struct smtp_target *target, struct trouble *t)
 		c->stream, target->tls, target->host, &t->failure) == -1)
 		return session_failed(c, t);
 	c->is_verified = tls_context_verifies(target->tls);
-	log_debug("%s: %s, %s", c->relay, stream_tls_version(c->stream),
-	    c->is_verified ? "verified" : "not verified");
+	log_debug("%s: %s, %s%s", c->relay, stream_tls_version(c->stream),
+	    c->is_verified ? "verified" : "not verified",
+	    stream_is_resumed(c->stream) ? ", resumed" : "");
 	return 0;
 }
 
@@ -409,6 +410,17 @@ smtp_open(
 		    "no connection to %s port %u (does a firewall block it?)",
 		    target->host, (unsigned)target->port);
 	return r;
+}
+
+bool
+smtp_renew(struct smtp *c)
+{
+	if (c->is_broken || !stream_is_quiet(c->stream)) {
+		c->is_broken = true;
+		return false;
+	}
+	c->end = clock_deadline(SESSION_SECONDS);
+	return true;
 }
 
 const char *

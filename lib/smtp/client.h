@@ -70,6 +70,12 @@ struct outcome {
 int smtp_open(
     const struct smtp_target *target, struct smtp **out, struct trouble *t);
 
+/*
+ * Can a further message be sent?  The server has not hung up, as it may at any
+ * time.  The session has as long for that message as a new one.
+ */
+bool smtp_renew(struct smtp *c);
+
 /* "host[address]:port", for logs. */
 const char *smtp_relay(const struct smtp *c);
 

@@ -70,6 +70,10 @@ stream_free(struct stream **stream)
 
 	if (s == NULL)
 		return;
+	/* Without that word the session could not be resumed. */
+	if (s->ssl != NULL)
+		SSL_set_shutdown(
+		    s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(s->ssl);
 	if (s->write_fd != s->read_fd)
 		fd_close(&s->write_fd);
@@ -94,9 +98,32 @@ stream_tls_version(const struct stream *s)
 }
 
 bool
+stream_is_resumed(const struct stream *s)
+{
+	return s->ssl != NULL && SSL_session_reused(s->ssl) == 1;
+}
+
+bool
 stream_has_input(const struct stream *s)
 {
 	return s->in_start < s->in_end;
+}
+
+bool
+stream_is_quiet(struct stream *s)
+{
+	struct pollfd p = { .fd = s->read_fd, .events = POLLIN };
+	char c;
+	int n;
+
+	if (s->failure.kind != FAILURE_NONE || stream_has_input(s))
+		return false;
+	if (s->ssl == NULL)
+		return poll(&p, 1, 0) == 0;
+	/* What is there to read may be TLS's own, such as a ticket. */
+	ERR_clear_error();
+	n = SSL_peek(s->ssl, &c, 1);
+	return n <= 0 && SSL_get_error(s->ssl, n) == SSL_ERROR_WANT_READ;
 }
 
 /* Keep the first failure and give the caller a copy. */

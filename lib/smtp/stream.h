@@ -45,6 +45,9 @@ int stream_start_tls(
 /* "TLSv1.3", or "in the clear"; a constant. */
 const char *stream_tls_version(const struct stream *s);
 
+/* The handshake went on from an earlier connection's. */
+bool stream_is_resumed(const struct stream *s);
+
 /* Buffer bytes for the peer.  All below fail with FAILURE_LATER: time-out,
  * connection lost, closed by the peer. */
 int stream_write(struct stream *s, struct span data, struct failure *f);
@@ -64,6 +67,12 @@ int stream_read_line(
 /* Read at most size bytes.  Returns how many, 0 at the end of input, -1. */
 ssize_t stream_read(
     struct stream *s, void *data, size_t size, struct failure *f);
+
+/*
+ * Between two requests: the connection stands, and the peer has said nothing
+ * that nobody asked for.  Does not wait.
+ */
+bool stream_is_quiet(struct stream *s);
 
 /* Input is buffered that nobody has read yet. */
 bool stream_has_input(const struct stream *s);

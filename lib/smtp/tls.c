@@ -1,12 +1,14 @@
 #include "smtp/tls.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "core/alloc.h"
 #include "core/failure.h"
 
 static const char *
@@ -15,6 +17,60 @@ last_reason(void)
 	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
 	return reason != NULL ? reason : "unknown reason";
+}
+
+/* The latest session of a context, so that the next connection resumes it. */
+struct memory {
+	SSL_SESSION *session;
+	char *host;
+};
+
+static void
+forget(struct memory *m)
+{
+	SSL_SESSION_free(m->session);
+	free(m->host);
+	*m = (struct memory){ NULL, NULL };
+}
+
+static int
+keep_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct memory *m = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	if (host == NULL)
+		return 0;
+	forget(m);
+	m->host = xstrdup(host);
+	m->session = session;
+	/* The reference is ours now. */
+	return 1;
+}
+
+/* What was verified holds for the same host only; elsewhere, and where there
+ * is no session, the handshake is a whole one. */
+static void
+resume_session(SSL *ssl, const char *host)
+{
+	const struct memory *m = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	if (m->session != NULL && strcmp(m->host, host) == 0)
+		(void)SSL_set_session(ssl, m->session);
+}
+
+void
+tls_context_free(SSL_CTX **context)
+{
+	struct memory *m;
+
+	if (*context == NULL)
+		return;
+	m = SSL_CTX_get_app_data(*context);
+	SSL_CTX_free(*context);
+	forget(m);
+	free(m);
+	*context = NULL;
 }
 
 int
@@ -34,6 +90,11 @@ tls_context_new(const char *ca_file, SSL_CTX **out, struct failure *f)
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	(void)SSL_CTX_set_options(
 	    context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	r = SSL_CTX_set_app_data(context, xcalloc(1, sizeof(struct memory)));
+	assert(r == 1);
+	(void)SSL_CTX_set_session_cache_mode(
+	    context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(context, keep_session);
 	if (ca_file != NULL)
 		r = SSL_CTX_load_verify_file(context, ca_file);
 	else
@@ -43,7 +104,7 @@ tls_context_new(const char *ca_file, SSL_CTX **out, struct failure *f)
 		    "%s: cannot be used as ca_file: %s",
 		    ca_file != NULL ? ca_file : "the system's certificates",
 		    last_reason());
-		SSL_CTX_free(context);
+		tls_context_free(&context);
 		return -1;
 	}
 	*out = context;
@@ -60,13 +121,6 @@ bool
 tls_context_verifies(const SSL_CTX *context)
 {
 	return (SSL_CTX_get_verify_mode(context) & SSL_VERIFY_PEER) != 0;
-}
-
-void
-tls_context_free(SSL_CTX **context)
-{
-	SSL_CTX_free(*context);
-	*context = NULL;
 }
 
 SSL *
@@ -87,6 +141,8 @@ tls_new(SSL_CTX *context, int fd, const char *host)
 	}
 	if (r == 1)
 		r = (int)SSL_set_tlsext_host_name(ssl, host);
+	if (r == 1)
+		resume_session(ssl, host);
 	/* Fails for want of memory only. */
 	assert(r == 1);
 	return ssl;

@@ -15,7 +15,9 @@ struct failure;
 
 /*
  * Settings for connections: TLS 1.2 or newer, chain and name verified against
- * ca_file alone, or the system's certificates where it is NULL.  On success
+ * ca_file alone, or the system's certificates where it is NULL.  Connections
+ * with the same settings resume each other's sessions, if the host is the
+ * same.  On success
  * *out is the caller's to tls_context_free().  FAILURE_CONFIG: ca_file cannot
  * be used.
  */

@@ -177,7 +177,7 @@ def test_nobody_is_told_of_a_notice(make_service):
 def test_what_is_too_old_fails(make_service):
     service = make_service(
         Rule("mail", "reply", "451 4.7.0 later", nth=1, last=2),
-        queue={"lifetime": "1s"})
+        queue={"lifetime": "1s", "retry_first": "2s"})
     service.start()
     assert_sent(service.sendmail("-f", COLLEAGUE, BOSS, stdin=MESSAGE))
     assert service.mail.tenant.wait_for_messages(1)
@@ -239,7 +239,56 @@ def test_there_are_no_more_connections_than_allowed(make_service):
     for _ in range(8):
         assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
     assert service.mail.tenant.wait_for_messages(8)
-    assert "432" not in service.log()
+    assert " 432 " not in service.log()
+
+
+# Warm connections
+
+def send_one_by_one(service, count):
+    before = len(service.mail.tenant.messages)
+    for i in range(count):
+        assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+        assert service.mail.tenant.wait_for_messages(before + i + 1)
+        service.wait_until_empty()
+
+
+def connections(service):
+    return [c for c in service.mail.tenant.connections
+            if c.service == "submission"]
+
+
+def test_a_session_is_kept_for_the_next_message(service):
+    service.start()
+    send_one_by_one(service, 5)
+    assert len(connections(service)) == 1
+    verbs = [line.split()[1] for line in service.mail.tenant.dialogue()
+             if line.startswith("C: ")]
+    assert verbs.count("EHLO") == 2
+    assert verbs.count("MAIL") == 5
+    assert "RSET" not in verbs
+    service.stop()
+    assert "C: QUIT" in service.mail.tenant.dialogue()
+
+
+@pytest.mark.parametrize("rule", [
+    Rule("final", "then-close", nth=1),
+    Rule("mail", "reply-close", "421 4.4.2 idle", nth=2),
+    Rule("mail", "reset", 0, nth=2),
+], ids=lambda rule: rule.action)
+def test_a_server_that_hangs_up_is_called_again(make_service, rule):
+    service = make_service(rule).start()
+    send_one_by_one(service, 2)
+    assert [c.resumed for c in connections(service)] == [False, True]
+    assert len(service.mail.tenant.messages) == 2
+
+
+def test_a_failed_message_does_not_spoil_the_session(make_service):
+    service = make_service(recipients={COLLEAGUE: "550 5.1.10 no"}).start()
+    send_one_by_one(service, 1)
+    assert_sent(service.sendmail("-f", "<>", COLLEAGUE, stdin=MESSAGE))
+    wait_until(lambda: service.files("failed"))
+    send_one_by_one(service, 1)
+    assert len(connections(service)) == 1
 
 
 # Signals
