@@ -26,8 +26,8 @@ attempt_lane(const struct delivery *d, char out[static ATTEMPT_LANE_SIZE])
 
 	buf_init(&user, ADDRESS_MAX);
 	(void)mailbox_write_address(&user, &d->user);
-	(void)snprintf(
-	    out, ATTEMPT_LANE_SIZE, "%.100s-%s", d->account->name, user.s);
+	(void)snprintf(out, ATTEMPT_LANE_SIZE, "%.100s%s%s", d->account->name,
+	    d->account->name[0] != '\0' ? "-" : "", user.s);
 	buf_done(&user);
 }
 

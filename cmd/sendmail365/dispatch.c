@@ -406,12 +406,15 @@ dispatch_retire_idle(struct manager *m)
 
 	for (size_t i = 0; i < MANAGER_WORKERS; i++) {
 		struct worker *w = &m->workers[i];
+		int64_t limit_ms = before_ms;
+
+		if (!is_idle(w))
+			continue;
 		/* One stays for each account; the others' connections are
 		 * wanted elsewhere, perhaps. */
-		int64_t extra =
-		    count_staying(m, w->lane) > 1 ? IDLE_MS - EXTRA_IDLE_MS : 0;
-
-		if (is_idle(w) && w->child.idle_ms < before_ms + extra)
+		if (count_staying(m, w->lane) > 1)
+			limit_ms += IDLE_MS - EXTRA_IDLE_MS;
+		if (w->child.idle_ms < limit_ms)
 			manager_retire(&w->child);
 	}
 	/* The first few stay, for the next caller's sake. */

@@ -115,10 +115,8 @@ static int
 await_outcome(const struct reception *r, struct buf *text, struct failure *f)
 {
 	const int64_t deadline = clock_ms() + ANSWER_WAIT_MS;
-	struct ipc m = { .kind = IPC_WAIT, .id = r->writer.id };
+	struct ipc m;
 
-	if (ipc_send(r->channel, &m, -1) == -1)
-		return 0;
 	while (ipc_await(r->channel, clock_left_ms(deadline), &m, NULL) == 1) {
 		if (m.kind != IPC_ANSWER || m.id.number != r->writer.id.number)
 			continue;
@@ -147,9 +145,13 @@ end_message(void *context, struct buf *text, struct failure *f)
 {
 	struct reception *r = context;
 	uint64_t size = r->writer.content_size;
+	const struct ipc wait = { .kind = IPC_WAIT, .id = r->writer.id };
 	char id[SPOOL_ID_SIZE];
 	int known = 0;
 
+	/* Said before the message is there, it cannot be too late. */
+	if (r->delivery == 'i')
+		(void)ipc_send(r->channel, &wait, -1);
 	if (spool_commit(&r->writer, first_attempt_ms(r), f) == -1) {
 		log_error("%s", f->text);
 		return -1;

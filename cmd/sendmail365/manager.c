@@ -28,6 +28,8 @@ enum {
 	/* Where inotify says what comes, a scan finds what it has missed. */
 	SCAN_MS = 10 * 60 * 1000,
 	SCAN_BLIND_MS = 2000,
+	PURGE_MS = 60 * 60 * 1000,
+	PAUSE_MS = 1000,
 	STOP_MS = 20 * 1000,    /* for what is in flight */
 	HOUSEKEEPING_MS = 5000, /* the longest sleep while somebody idles */
 	CLOCK_JUMP_MS = 60 * 1000,
@@ -54,6 +56,12 @@ manager_policy(const struct manager *m)
 		.lifetime_ms =
 		    (int64_t)m->config->queue_lifetime * MS_PER_SECOND,
 	};
+}
+
+void
+manager_pause(struct manager *m)
+{
+	m->again_ms = clock_ms() + PAUSE_MS;
 }
 
 /* ---- the processes that we start ---- */
@@ -109,11 +117,13 @@ manager_start(struct manager *m, struct child *child,
 
 	if (ipc_pair(pair) == -1) {
 		log_error("socketpair: %s", strerror(errno));
+		manager_pause(m);
 		return -1;
 	}
 	pid = fork();
 	if (pid == -1) {
 		log_error("fork: %s", strerror(errno));
+		manager_pause(m);
 		fd_close(&pair[0]);
 		fd_close(&pair[1]);
 		return -1;
@@ -255,6 +265,32 @@ manager_scan(struct manager *m)
 		log_error("%s", f.text);
 	m->scan_ms =
 	    clock_ms() + (m->notify_fd == -1 ? SCAN_BLIND_MS : SCAN_MS);
+}
+
+/* A failed message that has been kept for long enough. */
+static void
+purge_found(void *context, struct spool_id id,
+    const struct spool_status *status, const char *name, const char *why)
+{
+	struct manager *m = context;
+	int64_t kept_ms = (int64_t)m->config->queue_keep_failed * MS_PER_SECOND;
+	struct failure f;
+
+	(void)name;
+	(void)why;
+	if (status == NULL || manager_now_ms() - status->due_ms < kept_ms)
+		return;
+	if (spool_remove(m->spool, SPOOL_FAILED, id, &f) == -1)
+		log_error("%s", f.text);
+}
+
+static void
+purge(struct manager *m)
+{
+	struct failure f;
+
+	if (spool_scan(m->spool, SPOOL_FAILED, purge_found, m, &f) == -1)
+		log_error("%s", f.text);
 }
 
 /* Names that have come into queue/. */
@@ -399,22 +435,29 @@ has_busy_worker(const struct manager *m)
 	return false;
 }
 
+static int64_t
+least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* How long the loop may sleep. */
 static int
 sleep_ms(const struct manager *m)
 {
 	int64_t left = m->scan_ms - clock_ms();
 	int64_t due = m->is_stopping ? -1 : dispatch_wait_ms(m);
-	int64_t watchdog = service_watchdog_ms() / 2;
 
-	if (due != -1 && due < left)
-		left = due;
-	if (watchdog > 0 && watchdog < left)
-		left = watchdog;
-	if (has_children(m) && left > HOUSEKEEPING_MS)
-		left = HOUSEKEEPING_MS;
-	if (m->is_stopping && m->stop_ms - clock_ms() < left)
-		left = m->stop_ms - clock_ms();
+	if (due != -1)
+		left = least(left, due);
+	if (m->watchdog_ms > 0)
+		left = least(left, m->watchdog_ms - clock_ms());
+	if (m->again_ms > 0)
+		left = least(left, m->again_ms - clock_ms());
+	if (has_children(m))
+		left = least(left, HOUSEKEEPING_MS);
+	if (m->is_stopping)
+		left = least(left, m->stop_ms - clock_ms());
 	if (left <= 0)
 		return 0;
 	/* Time is counted from within a millisecond. */
@@ -429,7 +472,9 @@ fill_polls(struct manager *m, struct pollfd *polls)
 
 	polls[0] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
 	polls[1] = (struct pollfd){ .fd = m->notify_fd, .events = POLLIN };
-	polls[2] = (struct pollfd){ .fd = m->listen_fd, .events = POLLIN };
+	/* Where there is no descriptor left, callers wait a moment. */
+	polls[2] = (struct pollfd){ .fd = m->again_ms > 0 ? -1 : m->listen_fd,
+		.events = POLLIN };
 	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++)
 		polls[n++] = (struct pollfd){ .fd = child_at(m, i)->fd,
 			.events = POLLIN };
@@ -479,6 +524,25 @@ is_finished(struct manager *m)
 	return false;
 }
 
+/* What has to be done now and then. */
+static void
+keep_time(struct manager *m)
+{
+	int64_t now = clock_ms();
+	int64_t watchdog = service_watchdog_ms();
+
+	if (watchdog > 0 && now >= m->watchdog_ms) {
+		service_notify("WATCHDOG=1");
+		m->watchdog_ms = now + watchdog / 3;
+	}
+	if (now >= m->again_ms)
+		m->again_ms = 0;
+	if (now >= m->purge_ms && !m->is_stopping) {
+		purge(m);
+		m->purge_ms = now + PURGE_MS;
+	}
+}
+
 /* For somebody who waits at a terminal. */
 static void
 show_progress(const struct manager *m, size_t *shown)
@@ -500,6 +564,7 @@ manager_run(struct manager *m)
 	nfds_t n;
 
 	for (;;) {
+		keep_time(m);
 		watch_clock(m);
 		if (clock_ms() >= m->scan_ms && !m->is_stopping)
 			manager_scan(m);
@@ -512,7 +577,5 @@ manager_run(struct manager *m)
 		if (poll(polls, n, sleep_ms(m)) > 0)
 			take_polls(m, polls);
 		show_progress(m, &shown);
-		if (service_watchdog_ms() > 0)
-			service_notify("WATCHDOG=1");
 	}
 }

@@ -74,8 +74,12 @@ struct manager {
 	int signal_fd;
 	int notify_fd; /* inotify on queue/; -1: the kernel has none left */
 	bool is_stopping;
-	int64_t stop_ms; /* when what is still busy is ended */
-	int64_t scan_ms; /* of the next scan of the queue */
+	int64_t stop_ms;     /* when what is still busy is ended */
+	int64_t scan_ms;     /* of the next scan of the queue */
+	int64_t purge_ms;    /* when old failed messages are deleted next */
+	int64_t again_ms;    /* when something is tried that this host had no
+	                        means for; 0: nothing is */
+	int64_t watchdog_ms; /* when the service manager is told next */
 	int64_t clock_offset_ms;
 	struct lane lanes[BACKLOG_LANES_MAX]; /* 0: of nobody */
 	unsigned lane_count;
@@ -103,6 +107,9 @@ struct schedule_policy manager_policy(const struct manager *m);
 int manager_start(struct manager *m, struct child *child,
     void (*run)(const struct config *config, struct spool *spool, int channel),
     const char *name);
+
+/* This host is short of something: stop for a moment. */
+void manager_pause(struct manager *m);
 
 /* Close its channel: it ends by itself. */
 void manager_retire(struct child *child);

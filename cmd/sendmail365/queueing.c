@@ -34,14 +34,11 @@ struct list {
 };
 
 static void
-take_id(void *context, struct spool_id id, const struct spool_status *status,
-    const char *name, const char *why)
+take_id(void *context, struct spool_id id)
 {
 	struct list *list = context;
 
-	(void)name;
-	(void)why;
-	if (status == NULL || (!list->q->is_admin && id.uid != list->q->uid))
+	if (!list->q->is_admin && id.uid != list->q->uid)
 		return;
 	list->ids = xgrow(list->ids, list->count, sizeof(*list->ids));
 	list->ids[list->count++] = id;
@@ -62,11 +59,19 @@ list_place(const struct queueing *q, enum spool_place place, struct list *list,
     struct failure *f)
 {
 	*list = (struct list){ .q = q };
-	if (spool_scan(q->spool, place, take_id, list, f) == -1)
+	if (spool_list(q->spool, place, take_id, list, f) == -1)
 		return -1;
 	if (list->count > 0)
 		qsort(list->ids, list->count, sizeof(*list->ids), compare_ids);
 	return 0;
+}
+
+static bool
+is_listed(const struct list *list, struct spool_id id)
+{
+	return list->count > 0 &&
+	    bsearch(&id, list->ids, list->count, sizeof(id), compare_ids) !=
+	    NULL;
 }
 
 /* The whole ID of the digits that were given. */
@@ -273,52 +278,72 @@ struct totals {
 	uint64_t bytes;
 };
 
+/* What is listed, and where the journals are. */
+struct listing {
+	enum spool_place place;
+	bool is_json;
+	struct list ids;
+	struct list journals;
+};
+
 /* -1: nobody reads on.  What cannot be read is not listed. */
 static int
-list_one(const struct queueing *q, enum spool_place place, struct spool_id id,
-    bool is_json, struct totals *totals)
+list_one(const struct queueing *q, const struct listing *l, struct spool_id id,
+    struct totals *totals)
 {
+	struct journal j = { 0 };
 	struct spool_message m;
-	struct journal j;
 	struct failure f;
 	int r;
 
-	if (spool_read(q->spool, place, id, &m, &f) == -1)
+	if (spool_read(q->spool, l->place, id, &m, &f) == -1)
 		return 0;
-	if (journal_read(q->spool, id, &j, &f) == -1)
+	if (is_listed(&l->journals, id) &&
+	    journal_read(q->spool, id, &j, &f) == -1)
 		j = (struct journal){ 0 };
 	totals->messages++;
 	totals->bytes += m.content_size;
-	r = is_json ? emit_json(q, &m, place, &j) : emit_message(q, &m, &j);
+	r = l->is_json ? emit_json(q, &m, l->place, &j)
+		       : emit_message(q, &m, &j);
 	journal_done(&j);
 	spool_message_done(&m);
 	return r;
 }
 
 static int
+print_list(const struct queueing *q, const struct listing *l)
+{
+	struct totals totals = { 0, 0 };
+	int r = 0;
+
+	if (l->ids.count > 0 && !l->is_json)
+		r = emit(q, TEXTS, "----Queue ID-----", "--Size--",
+		    "---Arrival Time----", "--Sender/Recipient------");
+	for (size_t i = 0; i < l->ids.count && r == 0; i++)
+		r = list_one(q, l, l->ids.ids[i], &totals);
+	if (r == -1 || l->is_json)
+		return r;
+	if (totals.messages == 0)
+		return emit(q, "Mail queue is empty");
+	return emit(q, "-- %" PRIu64 " Kbytes in %zu Request%s.",
+	    (totals.bytes + KIB - 1) / KIB, totals.messages,
+	    totals.messages == 1 ? "" : "s");
+}
+
+static int
 list_messages(const struct queueing *q, enum spool_place place, bool is_json,
     struct failure *f)
 {
-	struct totals totals = { 0, 0 };
-	struct list list;
-	int r = 0;
+	struct listing l = { .place = place, .is_json = is_json };
+	int r = list_place(q, place, &l.ids, f);
 
-	if (list_place(q, place, &list, f) == -1)
-		return -1;
-	if (list.count > 0 && !is_json)
-		r = emit(q, TEXTS, "----Queue ID-----", "--Size--",
-		    "---Arrival Time----", "--Sender/Recipient------");
-	for (size_t i = 0; i < list.count && r == 0; i++)
-		r = list_one(q, place, list.ids[i], is_json, &totals);
-	free(list.ids);
-	if (r == 0 && !is_json && totals.messages > 0)
-		r = emit(q, "-- %" PRIu64 " Kbytes in %zu Request%s.",
-		    (totals.bytes + KIB - 1) / KIB, totals.messages,
-		    totals.messages == 1 ? "" : "s");
-	else if (r == 0 && !is_json)
-		r = emit(q, "Mail queue is empty");
-	return r == 0 ? 0
-		      : failure_set(f, FAILURE_LATER, "the reader has gone");
+	if (r == 0)
+		r = list_place(q, SPOOL_JOURNALS, &l.journals, f);
+	if (r == 0 && print_list(q, &l) == -1)
+		r = failure_set(f, FAILURE_LATER, "the reader has gone");
+	free(l.ids.ids);
+	free(l.journals.ids);
+	return r;
 }
 
 /* ---- SHOW ---- */

@@ -75,8 +75,10 @@ reception_accept(struct manager *m)
 
 	while ((fd = accept4(m->listen_fd, NULL, NULL, SOCK_CLOEXEC)) != -1)
 		take_caller(m, fd);
-	if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-		log_warning("accept: %s", strerror(errno));
+	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+		return;
+	log_warning("accept: %s", strerror(errno));
+	manager_pause(m);
 }
 
 /* ---- handing them on ---- */
@@ -183,9 +185,7 @@ reception_hear(struct manager *m, struct ingest *i)
 			mark_idle(i);
 			break;
 		case IPC_WAIT:
-			manager_touch(m, said.id);
-			if (backlog_has(m->backlog, said.id))
-				i->awaited = said.id;
+			i->awaited = said.id;
 			break;
 		case IPC_TOUCH:
 			manager_touch(m, said.id);

@@ -100,7 +100,7 @@ enum {
 	PROGRAM_SIZE = PROLOGUE + N_ELEMENTS(refused_calls) + EPILOGUE
 };
 
-#define REFUSE SECCOMP_RET_ERRNO | EACCES
+#define REFUSE (SECCOMP_RET_ERRNO | EACCES)
 #define LOAD(member) \
 	BPF_STMT(    \
 	    BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))

@@ -8,8 +8,9 @@
 #define CORE_CONFINE_H
 
 /*
- * From here on this process can open files below directory only, make no
- * socket but a Unix one, run no program, and trace nobody.  What is open stays open.
+ * From here on this process can open files below directory only, have no
+ * socket but a Unix one, run no program, and trace nobody.  What is open stays
+ * open.
  */
 void confine_to_directory(const char *directory);
 

@@ -128,6 +128,7 @@ grow_slots(struct backlog *b)
 
 		if (old[i] == 0)
 			continue;
+		assert(b->entries != NULL);
 		e = &b->entries[old[i] - 1];
 		b->slots[find_slot(b, (struct spool_id){ e->number, e->uid })] =
 		    old[i];
@@ -273,6 +274,7 @@ new_entry(struct backlog *b)
 	struct entry *e;
 
 	if (b->free != NOWHERE) {
+		assert(b->entries != NULL);
 		e = &b->entries[b->free];
 		b->free = e->heap_at;
 		return e;

@@ -56,7 +56,8 @@ int64_t backlog_first(
 /* The message is out: whoever has it brings it back or drops it. */
 void backlog_take(struct backlog *b, struct spool_id id);
 
-/* It is back, in this lane, and due then, or when it was due before.  Nothing happens if it is gone. */
+/* It is back, in this lane, and due then, or when it was due before.  Nothing
+ * happens if it is gone. */
 void backlog_return(
     struct backlog *b, struct spool_id id, unsigned lane, int64_t due_ms);
 

@@ -41,8 +41,8 @@ enum {
 enum folder {
 	FOLDER_QUEUE = SPOOL_QUEUE,
 	FOLDER_FAILED = SPOOL_FAILED,
+	FOLDER_JOURNAL = SPOOL_JOURNALS,
 	FOLDER_INCOMING,
-	FOLDER_JOURNAL,
 	FOLDER_COUNT
 };
 
@@ -645,11 +645,14 @@ static int
 read_envelope(struct spool_message *m, struct failure *f)
 {
 	const char *why = "it cannot be read";
+	size_t first = READ_FIRST;
 	size_t size = 0;
 	struct buf b;
 
 	buf_init(&b, ENVELOPE_MAX + READ_FIRST);
-	if (read_at(m->fd, &b, READ_FIRST) >= FIRST_LINE_SIZE)
+	if (first > m->status.size)
+		first = (size_t)m->status.size;
+	if (read_at(m->fd, &b, first) >= FIRST_LINE_SIZE)
 		why = parse_first_line(m, b.s, &size);
 	if (why == NULL && read_at(m->fd, &b, size) < (ssize_t)size)
 		why = "it is shorter than it says";
@@ -759,6 +762,25 @@ spool_scan(const struct spool *spool, enum spool_place place,
 		found(context, id, why == NULL ? &status : NULL, entry->d_name,
 		    why);
 	}
+	(void)closedir(dir);
+	return 0;
+}
+
+int
+spool_list(const struct spool *spool, enum spool_place place,
+    void (*found)(void *context, struct spool_id id), void *context,
+    struct failure *f)
+{
+	DIR *dir = open_listing(spool, (enum folder)place);
+	const struct dirent *entry;
+	struct spool_id id;
+
+	if (dir == NULL)
+		return failure_os(
+		    f, FAILURE_LATER, errno, "list the spool %s", spool->path);
+	while ((entry = readdir(dir)) != NULL)
+		if (spool_parse_name(entry->d_name, &id))
+			found(context, id);
 	(void)closedir(dir);
 	return 0;
 }

@@ -36,7 +36,8 @@ struct spool_id {
 
 enum spool_place {
 	SPOOL_QUEUE,
-	SPOOL_FAILED
+	SPOOL_FAILED,
+	SPOOL_JOURNALS /* for spool_list() only */
 };
 
 struct spool_envelope {
@@ -169,6 +170,12 @@ typedef void spool_found(void *context, struct spool_id id,
 /* Look at every name in a place.  FAILURE_LATER. */
 int spool_scan(const struct spool *spool, enum spool_place place,
     spool_found *found, void *context, struct failure *f);
+
+/* Call found() for every name in a place that has the form of a message's,
+ * without looking at the file.  FAILURE_LATER. */
+int spool_list(const struct spool *spool, enum spool_place place,
+    void (*found)(void *context, struct spool_id id), void *context,
+    struct failure *f);
 
 /* ---- changing ---- */
 

@@ -179,7 +179,7 @@ def test_no_file_is_left(given, rules, status):
     assert temporary_files() == before
     names = [path.name for path in mail.state.iterdir()]
     assert not [name for name in names if name.endswith(".tmp")]
-    assert len(names) == 2
+    assert len(names) == 3
 
 
 def test_no_file_is_left_by_the_killed(given):

@@ -15,8 +15,8 @@ import pytest
 
 from fake365 import ALERTS, KINDS, Rule
 from support import (
-    BOSS, BUILD, MESSAGE, STUCK, assert_fatal, assert_sent, children_of, finish,
-    spoken,
+    ALERTS, BOSS, BUILD, MESSAGE, STUCK, assert_fatal, assert_sent,
+    children_of, finish, spoken,
 )
 
 
@@ -80,7 +80,7 @@ def test_kept_token_is_for_its_user_alone(mail):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
     names = sorted(re.sub("[0-9a-f]{16}", "X", p.name)
                    for p in mail.state.iterdir())
-    assert names == ["token-X", "token-X.lock"]
+    assert names == [f"limits-{ALERTS}", "token-X", "token-X.lock"]
 
 
 def test_token_of_another_application_is_not_taken(mail):
