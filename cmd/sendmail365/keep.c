@@ -113,6 +113,21 @@ queue_message(const struct config *config, struct spool *spool,
 	return r;
 }
 
+/* 0, or -1 with the failure of the first recipient that was refused. */
+static int
+find_refusal(const struct delivery *d, struct failure *f)
+{
+	for (size_t i = 0; i < d->plan.recipients.count; i++) {
+		const struct outcome *o = &d->outcomes[i];
+
+		if (o->status != OUTCOME_REFUSED)
+			continue;
+		(void)failure_set(f, o->kind, "%s", o->text);
+		return failure_dsn(f, o->dsn);
+	}
+	return 0;
+}
+
 int
 keep_message(const struct config *config, const struct delivery_input *input,
     const struct delivery *d, struct buf *text, struct failure *f)
@@ -136,7 +151,7 @@ keep_message(const struct config *config, const struct delivery_input *input,
 	if (write_journal(spool, w.id, d, &trouble) == -1)
 		log_error("%s: %s", id, trouble.text);
 	spool_free(&spool);
-	if (delivery_refusal(d, f) == -1) {
+	if (find_refusal(d, f) == -1) {
 		(void)failure_at(f, "refused (the rest is queued as %s)", id);
 		return 1;
 	}
