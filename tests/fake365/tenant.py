@@ -247,6 +247,7 @@ class Tenant:
             "ca_file": self.ca_file,
             # Tests send more than a mailbox may.
             "messages_per_minute": 10000,
+            "recipients_per_day": 1000000,
         }
         if not self.mechanisms:
             return {**common, "auth": "none", **keys}

@@ -142,7 +142,7 @@ def test_configuration(tmp_path, costume, options, keys):
                 for line in stream if " = " in line
             )
         for key in ("user", "host", "port", "ca_file", "state_directory",
-                    "file"):
+                    "file", "messages_per_minute", "recipients_per_day"):
             del lines[key]
         assert list(lines) == keys
         assert lines.get("cloud", costume) == costume

@@ -156,6 +156,7 @@ static const char every_key[] = "[account main-1_a.b]\n"
 				"[route]\n"
 				"rule = @x.org relay\n"
 				"rule = @y.org B@x.org\n"
+				"rule = @z.org late\n"
 				"default = main-1_a.b\n"
 				"[direct_send]\n"
 				"enabled = yes\n"
@@ -165,8 +166,27 @@ static const char every_key[] = "[account main-1_a.b]\n"
 				"port = 2525\n"
 				"tls = encrypt\n"
 				"ca_file = /ca.pem\n"
+				"[queue]\n"
+				"directory = /srv/spool\n"
+				"lifetime = 2d\n"
+				"retry_first = 30s\n"
+				"retry_longest = 3h\n"
+				"keep_failed = 7d\n"
+				"postmaster = pm@x.org\n"
+				"max_size = 1M\n"
 				"[service]\n"
+				"socket = /run/s\n"
 				"state_directory = /srv/state\n"
+				"delivery = caller\n"
+				"max_message_size = 2M\n"
+				"per_user_limit = 7\n"
+				"[account late]\n"
+				"user = late@x.org\n"
+				"auth = none\n"
+				"host = localhost\n"
+				"max_connections = 2\n"
+				"messages_per_minute = 5/2s\n"
+				"recipients_per_day = 9\n"
 				"[log]\n"
 				"to = stderr\n"
 				"level = debug\n";
@@ -200,6 +220,26 @@ check_every_account(const struct account *a)
 	assert_int_equal(a[1].line, 19);
 	assert_int_equal(a[1].auth, AUTH_PASSWORD);
 	assert_string_equal(a[1].login, "one|two|three");
+	assert_int_equal(a[2].max_connections, 2);
+	assert_int_equal(a[2].messages_per_minute.count, 5);
+	assert_int_equal(a[2].messages_per_minute.seconds, 2);
+	assert_int_equal(a[2].recipients_per_day, 9);
+}
+
+static void
+check_every_key_of_the_queue(const struct config *c)
+{
+	assert_string_equal(c->queue_directory, "/srv/spool");
+	assert_int_equal(c->queue_lifetime, 2 * 24 * 3600);
+	assert_int_equal(c->queue_retry_first, 30);
+	assert_int_equal(c->queue_retry_longest, 3 * 3600);
+	assert_int_equal(c->queue_keep_failed, 7 * 24 * 3600);
+	assert_string_equal(c->queue_postmaster.local, "pm");
+	assert_int_equal(c->queue_max_size, 1024 * 1024);
+	assert_string_equal(c->service_socket, "/run/s");
+	assert_int_equal(c->service_delivery, DELIVERY_CALLER);
+	assert_int_equal(c->service_max_message_size, 2 * 1024 * 1024);
+	assert_int_equal(c->service_per_user_limit, 7);
 }
 
 static void
@@ -236,7 +276,7 @@ check_every_rule(const struct config *c)
 	assert_int_equal(c->no_reply_to.items[2].kind, PATTERN_NAME);
 	assert_false(c->keeps_original);
 	assert_true(c->marks_automatic);
-	assert_int_equal(c->route_rules.count, 2);
+	assert_int_equal(c->route_rules.count, 3);
 	assert_rule(&route[0], 38, "@x.org", "relay", 1);
 	assert_rule(&route[1], 39, "@y.org", "B@x.org", 1);
 	assert_string_equal(c->route_default.target, "main-1_a.b");
@@ -276,8 +316,9 @@ test_every_key_is_stored(void **state)
 	struct config *c = parse(every_key);
 
 	(void)state;
-	assert_int_equal(c->account_count, 2);
+	assert_int_equal(c->account_count, 3);
 	check_every_account(c->accounts);
+	check_every_key_of_the_queue(c);
 	check_every_rule(c);
 	check_every_other(c);
 	config_free(&c);
