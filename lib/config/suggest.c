@@ -73,7 +73,8 @@ nearest_by_distance(struct span word, const char *const *known, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		struct span candidate = span_of(known[i]);
-		size_t d = distance(word, candidate);
+		size_t d = candidate.len <= WORD_MAX ? distance(word, candidate)
+						     : SIZE_MAX;
 
 		if (d <= few(candidate.len) && d < best_distance) {
 			best = known[i];

@@ -63,6 +63,33 @@ test_nearest(void **state)
 	}
 }
 
+/* Names of accounts are as long as a line of the file lets them be. */
+static void
+test_long_words_are_known(void **state)
+{
+	const char *const words[] = {
+		"this-is-the-name-of-an-account-of-41-chars",
+		"x123456789012345678901234567890123456789012345678901234567890"
+		"1234567890123456789012345678901234567890123456789012345678901",
+		"shop",
+	};
+	const struct {
+		const char *in;
+		const char *want;
+	} rows[] = {
+		{ "shopp", words[2] },
+		{ "this-is-the-name-of-an-account-of-41-ch", words[0] },
+		{ "this-is-the-name-of-an-acount-of-41-cha", NULL },
+		{ "mail", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+		assert_ptr_equal(suggest_nearest(span_of(rows[i].in), words,
+				     N_ELEMENTS(words)),
+		    rows[i].want);
+}
+
 static void
 test_refuse_names_the_nearest(void **state)
 {
@@ -96,6 +123,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nearest),
+		cmocka_unit_test(test_long_words_are_known),
 		cmocka_unit_test(test_refuse_names_the_nearest),
 		cmocka_unit_test(test_refuse_lists_all_where_none_is_near),
 	};
