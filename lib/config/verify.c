@@ -120,10 +120,8 @@ find_accounts(struct config *c, int *line, struct failure *f)
 }
 
 static bool
-is_reached(const struct config *c, size_t account)
+has_rule(const struct config *c, size_t account)
 {
-	if (c->route_default.account == account)
-		return true;
 	for (size_t i = 0; i < c->route_rules.count; i++)
 		if (c->route_rules.items[i].account == account)
 			return true;
@@ -131,19 +129,12 @@ is_reached(const struct config *c, size_t account)
 }
 
 static int
-check_accounts_are_reached(const struct config *c, int *line, struct failure *f)
+refuse_unreached(const struct account *a, int *line, struct failure *f)
 {
-	size_t i = 0;
-	char *title;
-	char *target;
+	char *title = config_account_title(a);
+	char *target = target_for(a);
 
-	while (i < c->account_count && is_reached(c, i))
-		i++;
-	if (i == c->account_count)
-		return 0;
-	*line = c->accounts[i].line;
-	title = config_account_title(&c->accounts[i]);
-	target = target_for(&c->accounts[i]);
+	*line = a->line;
 	(void)failure_set(f, FAILURE_CONFIG,
 	    "%s: nothing leads to this account; add a rule to [route], such "
 	    "as: rule = @DOMAIN %s",
@@ -151,6 +142,36 @@ check_accounts_are_reached(const struct config *c, int *line, struct failure *f)
 	free(target);
 	free(title);
 	return -1;
+}
+
+/* A rule for all mail leaves nothing to the default. */
+static int
+check_default(const struct config *c, int *line, struct failure *f)
+{
+	const struct pattern all = { .kind = PATTERN_ANY };
+	const struct rule *rule =
+	    rule_find_covering(&c->route_rules, c->route_rules.count, &all);
+	char *title;
+
+	if (rule == NULL || has_rule(c, c->route_default.account))
+		return 0;
+	*line = rule->line;
+	title = config_account_title(&c->accounts[c->route_default.account]);
+	(void)failure_set(f, FAILURE_CONFIG,
+	    "rule: \"*\" leaves nothing to %s, which sends what no rule means; "
+	    "write default = %s in the place of this rule",
+	    title, rule->target);
+	free(title);
+	return -1;
+}
+
+static int
+check_accounts_are_reached(const struct config *c, int *line, struct failure *f)
+{
+	for (size_t i = 0; i < c->account_count; i++)
+		if (i != c->route_default.account && !has_rule(c, i))
+			return refuse_unreached(&c->accounts[i], line, f);
+	return check_default(c, line, f);
 }
 
 /* ---- rules that are never reached ---- */
@@ -175,7 +196,11 @@ check_order(const struct rule_list *rules, int *line, struct failure *f)
 static bool
 may_become(const struct mailbox *to, const struct pattern *pattern)
 {
-	struct pattern_subject subject = { .address = to };
+	/* Any domain may be the name of the host that this runs on. */
+	struct pattern_subject subject = {
+		.address = to,
+		.host_name = to->domain,
+	};
 	struct pattern domain = { .kind = PATTERN_ADDRESS, .domain = NULL };
 	char any[] = "*";
 
