@@ -176,6 +176,8 @@ forget_child(struct manager *m, pid_t pid, int status)
 		if (c->pid != pid)
 			continue;
 		hear_last(m, i);
+		if (c->is_busy && WIFEXITED(status))
+			log_error("a process of ours ended before its work");
 		fd_close(&c->fd);
 		*c = (struct child){ .fd = -1 };
 		if (i >= MANAGER_INGESTS)

@@ -131,15 +131,14 @@ make_connection(const struct manager *m, uint32_t uid)
 }
 
 static void
-hand_on(struct manager *m, struct ingest *i, const struct pending *p)
+hand_on(struct manager *m, struct ingest *i, struct pending *p)
 {
 	const struct ipc c = make_connection(m, p->uid);
-	int fd = p->fd;
 
 	i->uid = p->uid;
 	i->awaited.number = 0;
-	i->child.is_busy = ipc_send(i->child.fd, &c, fd) == 0;
-	fd_close(&fd);
+	i->child.is_busy = ipc_send(i->child.fd, &c, p->fd) == 0;
+	fd_close(&p->fd);
 }
 
 void
@@ -148,15 +147,20 @@ reception_serve(struct manager *m)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < m->pending_count; i++) {
-		struct pending p = m->pending[i];
+		struct pending *p = &m->pending[i];
 		struct ingest *one = NULL;
 
-		if (count_served(m, p.uid) < PER_USER_SERVED)
+		if (count_served(m, p->uid) < PER_USER_SERVED)
 			one = find_ingest(m);
-		if (one != NULL)
-			hand_on(m, one, &p);
-		else
-			m->pending[kept++] = p;
+		if (one != NULL) {
+			hand_on(m, one, p);
+			continue;
+		}
+		/* A process that is started on the way closes all that is in
+		 * the list: no descriptor may stand there that is not ours. */
+		m->pending[kept] = *p;
+		if (kept++ != i)
+			p->fd = -1;
 	}
 	m->pending_count = kept;
 }
