@@ -1,7 +1,6 @@
 #include "queue/spool.h"
 
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
@@ -18,20 +17,10 @@
 #include "core/ascii.h"
 #include "core/failure.h"
 #include "core/file.h"
-#include "mail/address.h"
-
-/* The first line: size of the envelope with this line, and of the content. */
-#define FIRST_LINE   "sendmail365 spool 1 %08zu %016" PRIu64 "\n"
-#define FIRST_PREFIX "sendmail365 spool 1 "
-#define END_MARK     "E\n"
 
 enum {
-	FIRST_LINE_SIZE = sizeof(FIRST_PREFIX) - 1 + 8 + 1 + 16 + 1,
-	ENVELOPE_MAX = (SPOOL_RECIPIENTS_MAX + 8) * (ADDRESS_MAX + 4),
 	HEAD_MAX = 64 * 1024, /* what is written at once */
 	READ_FIRST = 4096,    /* has most envelopes whole */
-	SALT_BITS = 12,
-	NUMBER_DIGITS = 16,
 	/* Nobody writes a message for longer than that. */
 	LEFTOVER_SECONDS = 24 * 60 * 60,
 	MODE_QUEUED = 0600,
@@ -60,86 +49,6 @@ struct spool {
 	uid_t owner;
 	gid_t group;
 };
-
-/* ---- names ---- */
-
-void
-spool_id_text(struct spool_id id, char out[static SPOOL_ID_SIZE])
-{
-	(void)snprintf(out, SPOOL_ID_SIZE, "%016" PRIX64, id.number);
-}
-
-void
-spool_name(struct spool_id id, char out[static SPOOL_NAME_SIZE])
-{
-	(void)snprintf(
-	    out, SPOOL_NAME_SIZE, "%016" PRIX64 ".%" PRIu32, id.number, id.uid);
-}
-
-/* Sixteen digits of our own form, and nothing else would be written back. */
-static bool
-parse_number(const char *text, uint64_t *out)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < NUMBER_DIGITS; i++) {
-		char c = text[i];
-
-		if (ascii_is_digit(c))
-			n = n << 4 | (uint64_t)(c - '0');
-		else if (c >= 'A' && c <= 'F')
-			n = n << 4 | (uint64_t)(c - 'A' + 10);
-		else
-			return false;
-	}
-	*out = n;
-	return true;
-}
-
-bool
-spool_parse_id(const char *text, struct spool_id *out)
-{
-	return strlen(text) == NUMBER_DIGITS &&
-	    parse_number(text, &out->number);
-}
-
-bool
-spool_parse_name(const char *name, struct spool_id *out)
-{
-	char again[SPOOL_NAME_SIZE];
-	uint64_t uid;
-
-	if (strlen(name) < NUMBER_DIGITS + 2 ||
-	    !parse_number(name, &out->number) || name[NUMBER_DIGITS] != '.' ||
-	    parse_u64(span_of(name + NUMBER_DIGITS + 1), UINT32_MAX, &uid) ==
-		-1)
-		return false;
-	out->uid = (uint32_t)uid;
-	spool_name(*out, again);
-	return strcmp(name, again) == 0;
-}
-
-int64_t
-spool_arrival_ms(struct spool_id id)
-{
-	return (int64_t)(id.number >> SALT_BITS) / 1000;
-}
-
-static struct spool_id
-new_id(uint32_t uid)
-{
-	struct timespec now;
-	uint16_t salt = 0;
-	uint64_t us;
-
-	/* What is not unique is found out when the file is made. */
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)!getrandom(&salt, sizeof(salt), 0);
-	us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-	return (struct spool_id){
-		us << SALT_BITS | (salt & ((1U << SALT_BITS) - 1)), uid
-	};
-}
 
 /* ---- the directory ---- */
 
@@ -283,29 +192,6 @@ cannot_write(const struct spool *s, int e, struct failure *f)
 	return failure_dsn(f, "4.3.1");
 }
 
-/* Lines of the envelope; every address is a checked one (mailbox.h). */
-static int
-format_envelope(
-    struct buf *b, uint32_t uid, const struct spool_envelope *envelope)
-{
-	int r = buf_printf(
-	    b, FIRST_LINE "U %" PRIu32 "\nS ", (size_t)0, (uint64_t)0, uid);
-
-	if (r == 0)
-		r = mailbox_write_address(b, &envelope->sender);
-	if (r == 0)
-		r = buf_puts(b, envelope->is_notice ? "\nO notice\n" : "\n");
-	for (size_t i = 0; i < envelope->recipients.count && r == 0; i++) {
-		r = buf_puts(b, "R ");
-		if (r == 0)
-			r = mailbox_write_address(
-			    b, &envelope->recipients.items[i]);
-		if (r == 0)
-			r = buf_putc(b, '\n');
-	}
-	return r == 0 ? buf_puts(b, END_MARK) : -1;
-}
-
 /* A file under a name that nobody has, in w->fd; -1 with errno. */
 static int
 create_file(struct spool *s, uint32_t uid, struct spool_writer *w)
@@ -314,7 +200,7 @@ create_file(struct spool *s, uint32_t uid, struct spool_writer *w)
 	char name[SPOOL_NAME_SIZE];
 
 	do {
-		w->id = new_id(uid);
+		w->id = spool_new_id(uid);
 		spool_name(w->id, name);
 		w->fd = openat(
 		    s->folders[FOLDER_INCOMING], name, flags, MODE_QUEUED);
@@ -334,7 +220,7 @@ spool_begin(struct spool *spool, uint32_t uid,
 {
 	*w = (struct spool_writer){ .spool = spool, .fd = -1 };
 	buf_init(&w->head, ENVELOPE_MAX + HEAD_MAX);
-	if (format_envelope(&w->head, uid, envelope) == -1) {
+	if (envelope_write(&w->head, uid, envelope) == -1) {
 		spool_abandon(w);
 		return failure_set(
 		    f, FAILURE_DATA, "the envelope is too large");
@@ -374,18 +260,19 @@ spool_write(struct spool_writer *w, struct span data, struct failure *f)
 static int
 write_sizes(struct spool_writer *w)
 {
-	char line[FIRST_LINE_SIZE + 1];
+	char line[ENVELOPE_FIRST_LINE + 1];
 
-	(void)snprintf(
-	    line, sizeof(line), FIRST_LINE, w->envelope_size, w->content_size);
+	envelope_write_sizes(w->envelope_size, w->content_size, line);
 	if (!w->is_flushed) {
-		memcpy(w->head.s, line, FIRST_LINE_SIZE);
+		memcpy(w->head.s, line, ENVELOPE_FIRST_LINE);
 		return flush_head(w);
 	}
 	if (flush_head(w) == -1)
 		return -1;
-	return pwrite(w->fd, line, FIRST_LINE_SIZE, 0) == FIRST_LINE_SIZE ? 0
-									  : -1;
+	return pwrite(w->fd, line, ENVELOPE_FIRST_LINE, 0) ==
+		ENVELOPE_FIRST_LINE
+	    ? 0
+	    : -1;
 }
 
 static int
@@ -466,7 +353,7 @@ judge_file(const struct spool *s, const struct stat *st)
 		return "it has a second name";
 	if ((st->st_mode & 077) != 0)
 		return "it is open to others";
-	if (st->st_size < FIRST_LINE_SIZE)
+	if (st->st_size < ENVELOPE_FIRST_LINE)
 		return "it is too short";
 	return NULL;
 }
@@ -525,104 +412,6 @@ spool_stat(const struct spool *spool, enum spool_place place,
 	return 0;
 }
 
-/* "sendmail365 spool 1 SIZE SIZE": checks both against the file's. */
-static const char *
-parse_first_line(struct spool_message *m, const char *line, size_t *out_size)
-{
-	const char *sizes = line + sizeof(FIRST_PREFIX) - 1;
-	uint64_t envelope, content;
-
-	if (memcmp(line, FIRST_PREFIX, sizeof(FIRST_PREFIX) - 1) != 0)
-		return "it does not begin as a message of this version";
-	if (sizes[8] != ' ' || sizes[25] != '\n' ||
-	    parse_u64((struct span){ sizes, 8 }, ENVELOPE_MAX, &envelope) ==
-		-1 ||
-	    parse_u64((struct span){ sizes + 9, 16 }, INT64_MAX / 2,
-		&content) == -1 ||
-	    envelope < FIRST_LINE_SIZE)
-		return "its first line is damaged";
-	if (envelope + content != m->status.size)
-		return "it is torn: its size is not what it says";
-	m->content_at = envelope;
-	m->content_size = content;
-	*out_size = (size_t)envelope;
-	return NULL;
-}
-
-static const char *
-take_recipient(struct spool_message *m, struct span value)
-{
-	struct failure ignored;
-	struct mailbox mailbox;
-
-	if (m->envelope.recipients.count >= SPOOL_RECIPIENTS_MAX)
-		return "it has too many recipients";
-	if (mailbox_parse(value, &mailbox, &ignored) == -1)
-		return "a recipient is no address";
-	mailbox_list_take(&m->envelope.recipients, mailbox);
-	return NULL;
-}
-
-/* One line without its end: "U 1000", "S a@x", "R b@x", "O notice". */
-static const char *
-take_line(struct spool_message *m, struct span line)
-{
-	struct span value = { line.s + 2, line.len - 2 };
-	struct failure ignored;
-	uint64_t uid;
-
-	if (line.len < 2 || line.s[1] != ' ')
-		return "a line of its envelope is damaged";
-	switch (line.s[0]) {
-	case 'U':
-		if (parse_u64(value, UINT32_MAX, &uid) == -1 ||
-		    uid != m->id.uid)
-			return "it is not of the user that its name says";
-		return NULL;
-	case 'S':
-		if (!mailbox_is_null(&m->envelope.sender) ||
-		    mailbox_parse_sender(
-			value, &m->envelope.sender, &ignored) == -1)
-			return "its sender is no address";
-		return NULL;
-	case 'R':
-		return take_recipient(m, value);
-	case 'O':
-		m->envelope.is_notice = span_is(value, "notice");
-		return m->envelope.is_notice ? NULL : "an option is unknown";
-	default:
-		return "a line of its envelope is unknown";
-	}
-}
-
-/* All lines up to the end mark, which must be where the envelope ends. */
-static const char *
-take_envelope(struct spool_message *m, struct span text)
-{
-	const char *why = NULL;
-
-	while (why == NULL && text.len > 0) {
-		const char *end = memchr(text.s, '\n', text.len);
-		struct span line = { text.s, 0 };
-
-		if (end == NULL)
-			return "its envelope has no end";
-		line.len = (size_t)(end - text.s);
-		text.s += line.len + 1;
-		text.len -= line.len + 1;
-		if (line.len == 1 && line.s[0] == 'E')
-			break;
-		if (text.len == 0)
-			return "its envelope has no end mark";
-		why = take_line(m, line);
-	}
-	if (why == NULL && text.len > 0)
-		return "its envelope ends early";
-	if (why == NULL && m->envelope.recipients.count == 0)
-		return "it has no recipients";
-	return why;
-}
-
 /* pread(2) up to size octets into b. */
 static ssize_t
 read_at(int fd, struct buf *b, size_t size)
@@ -652,14 +441,16 @@ read_envelope(struct spool_message *m, struct failure *f)
 	buf_init(&b, ENVELOPE_MAX + READ_FIRST);
 	if (first > m->status.size)
 		first = (size_t)m->status.size;
-	if (read_at(m->fd, &b, first) >= FIRST_LINE_SIZE)
-		why = parse_first_line(m, b.s, &size);
+	if (read_at(m->fd, &b, first) >= ENVELOPE_FIRST_LINE)
+		why = envelope_parse_sizes(
+		    b.s, m->status.size, &size, &m->content_size);
 	if (why == NULL && read_at(m->fd, &b, size) < (ssize_t)size)
 		why = "it is shorter than it says";
 	if (why == NULL)
-		why = take_envelope(m,
-		    (struct span){
-			b.s + FIRST_LINE_SIZE, size - FIRST_LINE_SIZE });
+		why = envelope_parse((struct span){ b.s + ENVELOPE_FIRST_LINE,
+					 size - ENVELOPE_FIRST_LINE },
+		    m->id.uid, &m->envelope);
+	m->content_at = size;
 	buf_done(&b);
 	return why == NULL ? 0 : none_of_ours(m->id, why, f);
 }
@@ -695,8 +486,7 @@ spool_read(const struct spool *spool, enum spool_place place,
 void
 spool_message_done(struct spool_message *m)
 {
-	mailbox_done(&m->envelope.sender);
-	mailbox_list_done(&m->envelope.recipients);
+	envelope_done(&m->envelope);
 	fd_close(&m->fd);
 }
 
@@ -812,36 +602,40 @@ open_for_change(const struct spool *s, struct spool_id id, struct failure *f)
 	return fd;
 }
 
+static int
+set_held(int fd, int64_t is_held)
+{
+	return fchmod(fd, is_held ? MODE_HELD : MODE_QUEUED);
+}
+
+static int
+change(const struct spool *s, struct spool_id id,
+    int (*apply)(int fd, int64_t value), int64_t value, struct failure *f)
+{
+	int fd = open_for_change(s, id, f);
+	int r;
+
+	if (fd == -1)
+		return -1;
+	r = apply(fd, value);
+	if (r == -1)
+		(void)cannot_write(s, errno, f);
+	fd_close(&fd);
+	return r;
+}
+
 int
 spool_set_due(const struct spool *spool, struct spool_id id, int64_t due_ms,
     struct failure *f)
 {
-	int fd = open_for_change(spool, id, f);
-	int r = -1;
-
-	if (fd == -1)
-		return -1;
-	r = set_times(fd, due_ms);
-	if (r == -1)
-		(void)cannot_write(spool, errno, f);
-	fd_close(&fd);
-	return r;
+	return change(spool, id, set_times, due_ms, f);
 }
 
 int
 spool_set_held(const struct spool *spool, struct spool_id id, bool is_held,
     struct failure *f)
 {
-	int fd = open_for_change(spool, id, f);
-	int r;
-
-	if (fd == -1)
-		return -1;
-	r = fchmod(fd, is_held ? MODE_HELD : MODE_QUEUED);
-	if (r == -1)
-		(void)cannot_write(spool, errno, f);
-	fd_close(&fd);
-	return r;
+	return change(spool, id, set_held, is_held, f);
 }
 
 static void

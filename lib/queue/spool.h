@@ -17,33 +17,16 @@
 #include <stdint.h>
 
 #include "core/buf.h"
-#include "mail/mailbox.h"
+#include "queue/envelope.h"
+#include "queue/spoolid.h"
 
 struct failure;
 struct spool;
-
-enum {
-	SPOOL_ID_SIZE = 17,   /* 16 digits and NUL */
-	SPOOL_NAME_SIZE = 28, /* "ID.UID" and NUL */
-	SPOOL_RECIPIENTS_MAX = 10000
-};
-
-/* The number sorts by time of arrival; the user is who handed it in. */
-struct spool_id {
-	uint64_t number;
-	uint32_t uid;
-};
 
 enum spool_place {
 	SPOOL_QUEUE,
 	SPOOL_FAILED,
 	SPOOL_JOURNALS /* for spool_list() only */
-};
-
-struct spool_envelope {
-	struct mailbox sender; /* may be null */
-	struct mailbox_list recipients;
-	bool is_notice; /* a report of ours: never answered by another */
 };
 
 /* What the directory says of a message. */
@@ -100,23 +83,6 @@ int spool_queue_fd(const struct spool *spool);
 
 /* The descriptor of journal/. */
 int spool_journal_fd(const struct spool *spool);
-
-/* ---- names ---- */
-
-/* The 16 digits. */
-void spool_id_text(struct spool_id id, char out[static SPOOL_ID_SIZE]);
-
-/* "ID.UID", the name of its file and of its journal. */
-void spool_name(struct spool_id id, char out[static SPOOL_NAME_SIZE]);
-
-/* The same read; false: it is none of ours. */
-bool spool_parse_name(const char *name, struct spool_id *out);
-
-/* The digits alone, as people write them; out->uid stays. */
-bool spool_parse_id(const char *text, struct spool_id *out);
-
-/* When it came, in milliseconds since the epoch. */
-int64_t spool_arrival_ms(struct spool_id id);
 
 /* ---- writing ---- */
 

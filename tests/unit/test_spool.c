@@ -73,13 +73,6 @@ make_envelope(const char *sender, const char *recipient)
 	return e;
 }
 
-static void
-envelope_done(struct spool_envelope *e)
-{
-	mailbox_done(&e->sender);
-	mailbox_list_done(&e->recipients);
-}
-
 /* Write one message in pieces of the given size. */
 static struct spool_id
 put(struct fixture *x, struct span content, size_t piece, int64_t due_ms)
