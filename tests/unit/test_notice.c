@@ -47,8 +47,8 @@ static const char *const wanted[] = {
 	"\r\n\r\n--0006423A1B2C3D4E/notice\r\n",
 	"<b@x.example>\r\n    550 5.1.10 no such user\r\n",
 	"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; ",
-	"\r\n\r\nFinal-Recipient: rfc822; b@x.example\r\nAction: failed\r\n"
-	"Status: 5.1.10\r\n",
+	"\r\n\r\nFinal-Recipient: rfc822; b@x.example\r\nAction: failed\r\n",
+	"\r\nStatus: 5.1.10\r\n",
 	"\r\n\r\nFinal-Recipient: rfc822; c@x.example\r\n",
 	"Content-Type: text/rfc822-headers\r\n\r\nSubject: backup\r\n",
 	"\r\n--0006423A1B2C3D4E/notice--\r\n",
