@@ -1,4 +1,5 @@
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <errno.h>
@@ -19,12 +20,30 @@
 #include "manager.h"
 #include "queue/spool.h"
 
+enum {
+	DESCRIPTORS = 4096
+};
+
 static const char usage[] = "serve [-C FILE] [-v]";
 
 static const struct option long_options[] = {
 	{ "verbose", no_argument, NULL, 'v' },
 	{ NULL, 0, NULL, 0 },
 };
+
+/* Each caller that waits has a descriptor. */
+static void
+raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
+	    limit.rlim_cur >= DESCRIPTORS)
+		return;
+	limit.rlim_cur =
+	    limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 /* ---- what the manager waits for ---- */
 
@@ -122,6 +141,7 @@ serve(struct manager *m)
 	log_open("sendmail365",
 	    m->is_verbose ? LOG_TO_STDERR : m->config->log_sink,
 	    m->is_verbose ? LOG_LEVEL_DEBUG : m->config->log_level);
+	raise_limit();
 	if (open_all(m, &f) == -1)
 		return command_fail(&f);
 	spool_clean(m->spool);
