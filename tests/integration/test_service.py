@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -240,6 +241,47 @@ def test_there_are_no_more_connections_than_allowed(make_service):
         assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
     assert service.mail.tenant.wait_for_messages(8)
     assert " 432 " not in service.log()
+
+
+def test_many_callers_at_once(service):
+    count = 200 if IS_PLAIN else 50
+    service.start()
+
+    def send(number):
+        return service.sendmail(
+            BOSS, stdin=message(b"%d\r\n" % number)).returncode
+
+    with ThreadPoolExecutor(50) as pool:
+        assert set(pool.map(send, range(count))) == {0}
+    assert service.mail.tenant.wait_for_messages(count)
+    assert len({m.raw for m in service.mail.tenant.messages}) == count
+    service.wait_until_empty()
+    assert " 432 " not in service.log()
+
+
+def test_slow_callers_of_one_user_do_not_stop_others(service, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs a second user")
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o711)
+    service.start()
+    nobody = pwd.getpwnam("nobody").pw_uid
+    code = ("import socket, sys\n"
+            "all = [socket.socket(socket.AF_UNIX) for _ in range(100)]\n"
+            "for s in all:\n"
+            "    s.connect(sys.argv[1])\n"
+            "    s.send(b'MAIL FROM:<a@x>\\r\\nRCPT TO:<b@x>\\r\\n"
+            "BDAT 1000000\\r\\nx')\n"
+            "print(flush=True)\n"
+            "sys.stdin.read()\n")
+    with subprocess.Popen(
+            ["/usr/bin/python3", "-c", code, str(service.socket)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            user=nobody) as hostile:
+        hostile.stdout.readline()
+        assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+        assert service.mail.tenant.wait_for_messages(1)
+    assert len(service.mail.tenant.messages) == 1
 
 
 # Warm connections
