@@ -743,30 +743,39 @@ write_field(struct buf *b, const struct field *field)
 	return buf_puts(b, "\r\n");
 }
 
+/* The edit of this field, if it is the next one; else NULL. */
+static const struct edit *
+edit_of(const struct rewrite_plan *plan, size_t next, size_t index)
+{
+	const struct edit *edit;
+
+	if (next == plan->edit_count)
+		return NULL;
+	edit = &plan->edits[next];
+	return edit->kind != EDIT_ADD && edit->index == index ? edit : NULL;
+}
+
 int
 rewrite_write_header(
     const struct rewrite_plan *plan, const struct header *header, struct buf *b)
 {
-	const struct edit *edit = plan->edits;
-	const struct edit *end = edit + plan->edit_count;
+	size_t next = 0;
 
 	/* Edits of fields come first, in the order of the fields. */
 	for (size_t i = 0; i < header->count; i++) {
-		bool is_edited =
-		    edit < end && edit->kind != EDIT_ADD && edit->index == i;
+		const struct edit *edit = edit_of(plan, next, i);
 		int r = 0;
 
-		if (!is_edited)
+		if (edit == NULL)
 			r = write_field(b, &header->fields[i]);
 		else if (edit->kind == EDIT_REPLACE)
 			r = write_new(b, edit);
 		if (r == -1)
 			return -1;
-		if (is_edited)
-			edit++;
+		next += edit != NULL;
 	}
-	for (; edit < end; edit++)
-		if (write_new(b, edit) == -1)
+	for (; next < plan->edit_count; next++)
+		if (write_new(b, &plan->edits[next]) == -1)
 			return -1;
 	return buf_puts(b, "\r\n");
 }

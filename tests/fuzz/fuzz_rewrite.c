@@ -1,6 +1,6 @@
 /*
- * The first byte chooses a policy, the first line is the envelope's sender,
- * the rest is a header as a caller may write it.
+ * The first byte chooses a policy and what the body is like, the first line is
+ * the envelope's sender, the rest is a header as a caller may write it.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -27,6 +27,7 @@ static char alerts[] = "alerts";
 static char contoso[] = "contoso.com";
 static const struct mailbox account = { NULL, alerts, contoso };
 static char shop[] = "shop";
+static const struct mailbox shop_mailbox = { NULL, shop, contoso };
 static char lab[] = "lab.contoso.com";
 static char any[] = "*";
 static struct pattern patterns[] = {
@@ -61,6 +62,14 @@ check_lines(const struct buf *text)
 	}
 }
 
+/* May m send?  Who is appointed is the only one then. */
+static bool
+is_permitted(const struct rewrite_policy *policy, const struct mailbox *m)
+{
+	return permit_allows(policy, m) &&
+	    (policy->appointed == NULL || mailbox_equal(m, policy->appointed));
+}
+
 /* One From, one address in it, and that one permitted. */
 static void
 check_from(const struct rewrite_policy *policy, const struct header *h)
@@ -77,7 +86,7 @@ check_from(const struct rewrite_policy *policy, const struct header *h)
 	assert(field_unfold(&h->fields[from], &value) == 0);
 	assert(mailbox_list_parse(buf_view(&value), 2, &list, &notes, &f) == 0);
 	assert(list.count == 1 && notes.skipped == 0 && !notes.has_group);
-	assert(permit_allows(policy, &list.items[0]));
+	assert(is_permitted(policy, &list.items[0]));
 	mailbox_list_done(&list);
 	buf_done(&value);
 }
@@ -105,18 +114,37 @@ check_again(const struct rewrite_policy *policy,
 	header_done(&h);
 }
 
+/* What the policy forbids is not added, what it demands is there. */
+static void
+check_options(const struct rewrite_policy *policy,
+    const struct rewrite_plan *plan, const struct header *before,
+    const struct header *after)
+{
+	for (size_t i = 0; i < plan->edit_count; i++)
+		if (plan->edits[i].kind == EDIT_ADD && policy->no_reply_to)
+			assert(strcmp(plan->edits[i].name, "Reply-To") != 0);
+	if (policy->no_original)
+		assert(!header_has(after, "X-Original-From"));
+	if (policy->marks_automatic || header_has(before, "Auto-Submitted"))
+		assert(header_has(after, "Auto-Submitted"));
+}
+
 static void
 check_plan(
     const struct rewrite_policy *policy, const struct rewrite_input *input)
 {
 	struct rewrite_plan plan;
+	struct header after;
 	struct buf text;
 
 	rewrite_plan(policy, input, &plan);
-	assert(permit_allows(policy, &plan.sender));
+	assert(is_permitted(policy, &plan.sender));
 	buf_init(&text, BYTES_MAX);
 	assert(rewrite_write_header(&plan, input->header, &text) == 0);
 	check_lines(&text);
+	read_written(&text, &after);
+	check_options(policy, &plan, input->header, &after);
+	header_done(&after);
 	check_again(policy, input, &text);
 	buf_done(&text);
 	rewrite_plan_done(&plan);
@@ -141,6 +169,45 @@ read_given(struct span text, struct header *out)
 	r.header = (struct header){ NULL, 0 };
 	header_reader_done(&r);
 	buf_done(&clean);
+}
+
+/* Bits 0 and 1: how much of send_as there is.  Bit 6: one of those is
+ * appointed.  Bit 7: bits 2 to 5 are options, and not about the body. */
+static struct rewrite_policy
+make_policy(uint8_t choice)
+{
+	uint8_t options = (choice & 128) != 0 ? choice : 0;
+	struct rewrite_policy policy = {
+		.account = &account,
+		.send_as = { patterns, choice % 4 },
+		.origin = "web1.example.net",
+		.host_name = "web1.example.net",
+		.no_reply_to = (options & 4) != 0,
+		.no_original = (options & 8) != 0,
+		.marks_automatic = (options & 16) != 0,
+	};
+
+	if ((choice & 64) != 0)
+		policy.appointed = choice % 4 > 0 ? &shop_mailbox : &account;
+	if ((options & 32) != 0) {
+		policy.user = "www-data";
+		policy.display_name =
+		    "{name} (\"{address}\"): {user}@{host}, B\303\274ro";
+	}
+	return policy;
+}
+
+static struct body_facts
+make_facts(uint8_t choice)
+{
+	uint8_t bits = (choice & 128) == 0 ? choice : 0;
+
+	return (struct body_facts){
+		.has_8bit = (bits & 4) != 0,
+		.has_nul = (bits & 8) != 0,
+		.is_utf8 = (bits & 16) != 0,
+		.longest_line = (bits & 32) != 0 ? 999 : 1,
+	};
 }
 
 int
@@ -169,18 +236,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text.s = lf + 1;
 	read_given(text, &header);
 
-	struct rewrite_policy policy = {
-		.account = &account,
-		.send_as = { patterns, choice % 4 },
-		.origin = "web1.example.net",
-		.host_name = "web1.example.net",
-	};
-	struct body_facts facts = {
-		.has_8bit = (choice & 4) != 0,
-		.has_nul = (choice & 8) != 0,
-		.is_utf8 = (choice & 16) != 0,
-		.longest_line = (choice & 32) != 0 ? 999 : 1,
-	};
+	struct rewrite_policy policy = make_policy(choice);
+	struct body_facts facts = make_facts(choice);
 	struct rewrite_input input = { &sender, &nobody, &header, &facts };
 
 	check_plan(&policy, &input);
