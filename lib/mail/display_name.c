@@ -46,28 +46,28 @@ is_word(struct span piece)
 	return false;
 }
 
-/* What a piece of a template stands for. */
-static void
+/* What a piece of a template stands for; -1: it does not fit. */
+static int
 fill_in(const struct rewrite_policy *policy, const struct mailbox *author,
     struct span piece, struct buf *b)
 {
-	char *name;
+	const char *text = policy->host_name;
+	char *name = NULL;
+	int r;
 
-	/* What does not fit is left out: a name of that length is none. */
-	if (!is_word(piece)) {
-		(void)buf_span(b, piece);
-	} else if (span_is(piece, "{name}")) {
+	if (!is_word(piece))
+		return buf_span(b, piece);
+	if (span_is(piece, "{address}"))
+		return mailbox_write_address(b, author);
+	if (span_is(piece, "{name}")) {
 		name = own_name(policy, author);
-		(void)buf_puts(b, name != NULL ? name : author->local);
-		free(name);
-	} else if (span_is(piece, "{address}")) {
-		(void)mailbox_write_address(b, author);
+		text = name != NULL ? name : author->local;
 	} else if (span_is(piece, "{user}")) {
-		(void)buf_puts(b, policy->user != NULL ? policy->user : "");
-	} else {
-		(void)buf_puts(
-		    b, policy->host_name != NULL ? policy->host_name : "");
+		text = policy->user;
 	}
+	r = buf_puts(b, text != NULL ? text : "");
+	free(name);
+	return r;
 }
 
 /* Cut plain text, or a word in braces, off *rest. */
@@ -93,14 +93,18 @@ display_name_make(
 {
 	struct span rest;
 	struct buf b;
+	int r = 0;
 
 	if (policy->display_name == NULL)
 		return own_name(policy, author);
 	rest = span_of(policy->display_name);
 	buf_init(&b, MAILBOX_NAME_MAX);
-	while (rest.len > 0)
-		fill_in(policy, author, cut_piece(&rest), &b);
-	return buf_take(&b);
+	while (rest.len > 0 && r == 0)
+		r = fill_in(policy, author, cut_piece(&rest), &b);
+	if (r == 0)
+		return buf_take(&b);
+	buf_done(&b);
+	return NULL;
 }
 
 int

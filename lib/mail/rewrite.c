@@ -510,7 +510,8 @@ decide_from(struct work *w)
 	bool is_allowed;
 
 	if (w->authors.count == 0) {
-		replace_author(w, why_no_author);
+		replace_author(
+		    w, w->policy->appointed != NULL ? why_rule : why_no_author);
 		return;
 	}
 	w->from = mailbox_copy(&w->authors.items[0]);
@@ -612,7 +613,8 @@ plan_sender(struct work *w, const struct mailbox *sender)
 
 	if (mailbox_is_null(sender)) {
 		plan->sender = mailbox_copy(stand_in(w->policy));
-		plan->sender_reason = why_null_sender;
+		plan->sender_reason =
+		    w->policy->appointed != NULL ? why_rule : why_null_sender;
 		return;
 	}
 	m = mailbox_copy(sender);

@@ -14,6 +14,7 @@
 #include "core/buf.h"
 #include "core/failure.h"
 #include "mail/address.h"
+#include "mail/display_name.h"
 #include "mail/header.h"
 #include "mail/message.h"
 #include "mail/rewrite.h"
@@ -57,7 +58,9 @@ enum {
 #define WHY_ENVELOPE                                                   \
 	"Exchange refuses a sender that is neither the account's nor " \
 	"allowed by send_as"
-#define WHY_AUTO "marks an automatic message, as the null sender did"
+#define WHY_AUTO      "marks an automatic message, as the null sender did"
+#define WHY_RULE      "a rule of [rewrite] says who sends this"
+#define WHY_AUTOMATIC "marks a message that a program sends"
 #define WHY_MIME                                                            \
 	"the body is not plain US-ASCII in short lines, and no MIME field " \
 	"says so"
@@ -569,6 +572,334 @@ test_private_domains_get_no_reply(void **state)
 	}
 }
 
+/* ---- who is appointed by a rule ---- */
+
+static const struct mailbox shop_mailbox = { NULL, shop, account_domain };
+
+static const struct rewrite_policy appointing = {
+	.account = &account,
+	.appointed = &shop_mailbox,
+	.send_as = { send_as, 3 },
+	.origin = "web1.example.net",
+	.recipient_domain = "contoso.com",
+	.host_name = "web1.example.net",
+};
+
+static const struct edit_row appointed_rows[] = {
+	{ .name = "who is appointed takes the author's place",
+	    .given.header = "From: Bob B <bob@example.org>\r\n",
+	    .want = "From: Bob B <shop@contoso.com>\r\n"
+		    "Reply-To: Bob B <bob@example.org>\r\n"
+		    "X-Original-From: Bob B <bob@example.org>\r\n",
+	    .reasons = { WHY_RULE, WHY_REPLY_TO, WHY_ORIGINAL } },
+	{ .name = "the account's, too",
+	    .given.header = "From: alerts@contoso.com\r\n",
+	    .want = "From: shop@contoso.com\r\n"
+		    "X-Original-From: alerts@contoso.com\r\n",
+	    .reasons = { WHY_RULE, WHY_ORIGINAL } },
+	{ .name = "and that of another whom send_as allows",
+	    .given.header = "From: a@lab.contoso.com\r\n",
+	    .want = "From: shop@contoso.com\r\n"
+		    "Reply-To: a@lab.contoso.com\r\n"
+		    "X-Original-From: a@lab.contoso.com\r\n",
+	    .reasons = { WHY_RULE, WHY_REPLY_TO, WHY_ORIGINAL } },
+	{ .name = "an author who is appointed stays",
+	    .given.header = "From: The Shop <SHOP@contoso.com>\r\n" },
+	{ .name = "and is only cleaned",
+	    .given.header = "From: Sh\303\266p <shop@contoso.com>, @@\r\n",
+	    .want = "From: =?utf-8?Q?Sh=C3=B6p?= <shop@contoso.com>\r\n",
+	    .reasons = { WHY_CLEAN } },
+	{ .name = "several authors become who is appointed",
+	    .given.header = "From: shop@contoso.com, Eve <eve@example.com>\r\n",
+	    .want = "From: shop@contoso.com\r\n"
+		    "Reply-To: shop@contoso.com, Eve <eve@example.com>\r\n"
+		    "X-Original-From: shop@contoso.com, Eve "
+		    "<eve@example.com>\r\n",
+	    .reasons = { WHY_ONE_AUTHOR, WHY_REPLY_TO, WHY_ORIGINAL } },
+	{ .name = "several others, too",
+	    .given.header = "From: bob@example.org, eve@example.com\r\n",
+	    .want = "From: shop@contoso.com\r\n"
+		    "Reply-To: bob@example.org, eve@example.com\r\n"
+		    "X-Original-From: bob@example.org, eve@example.com\r\n",
+	    .reasons = { WHY_RULE, WHY_REPLY_TO, WHY_ORIGINAL } },
+	{ .name = "where there is no author, who is appointed is it",
+	    .given.header = "Subject: s\r\n",
+	    .want = "Subject: s\r\nFrom: shop@contoso.com\r\n",
+	    .reasons = { WHY_RULE } },
+	{ .name = "and where From is invalid",
+	    .given.header = "From: @@\r\n",
+	    .want = "From: shop@contoso.com\r\n",
+	    .reasons = { WHY_RULE } },
+	{ .name = "Sender of the account stays",
+	    .given.header = "From: shop@contoso.com\r\n"
+			    "Sender: alerts@contoso.com\r\n" },
+	{ .name = "Sender that repeats who is appointed goes",
+	    .given.header = "From: alerts@contoso.com\r\n"
+			    "Sender: shop@contoso.com\r\n",
+	    .want = "From: shop@contoso.com\r\n"
+		    "X-Original-From: alerts@contoso.com\r\n",
+	    .reasons = { WHY_RULE, WHY_SAME_SENDER, WHY_ORIGINAL } },
+};
+
+static void
+test_the_appointed_author(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(appointed_rows) / sizeof(*appointed_rows);
+	     i++) {
+		struct edit_row row = appointed_rows[i];
+
+		row.given.policy = &appointing;
+		row.given.sender = "shop@contoso.com";
+		check_edits(&row);
+	}
+}
+
+/* ---- what the configuration leaves out or adds ---- */
+
+static const struct rewrite_policy no_reply_to = {
+	.account = &account,
+	.origin = "web1.example.net",
+	.host_name = "web1.example.net",
+	.no_reply_to = true,
+};
+static const struct rewrite_policy no_original = {
+	.account = &account,
+	.origin = "web1.example.net",
+	.host_name = "web1.example.net",
+	.no_original = true,
+};
+static const struct rewrite_policy automatic = {
+	.account = &account,
+	.origin = "web1.example.net",
+	.host_name = "web1.example.net",
+	.marks_automatic = true,
+};
+
+static const struct edit_row option_rows[] = {
+	{ .name = "no Reply-To for the author",
+	    .given = { .policy = &no_reply_to,
+		.header = "From: bob@example.org\r\n" },
+	    .want = "From: alerts@contoso.com\r\n"
+		    "X-Original-From: bob@example.org\r\n",
+	    .reasons = { WHY_ACCOUNT, WHY_ORIGINAL } },
+	{ .name = "a Reply-To of the caller stays all the same",
+	    .given = { .policy = &no_reply_to,
+		.header = "From: alerts@contoso.com\r\n"
+			  "Reply-To: bob@example.org\r\n" } },
+	{ .name = "no X-Original-From",
+	    .given = { .policy = &no_original,
+		.header = "From: bob@example.org\r\n" },
+	    .want = "From: alerts@contoso.com\r\n"
+		    "Reply-To: bob@example.org\r\n",
+	    .reasons = { WHY_ACCOUNT, WHY_REPLY_TO } },
+	{ .name = "nor the caller's",
+	    .given = { .policy = &no_original,
+		.header = "From: alerts@contoso.com\r\n"
+			  "X-Original-From: bob@example.org\r\n" },
+	    .want = "From: alerts@contoso.com\r\n",
+	    .reasons = { WHY_FORGED } },
+	{ .name = "Auto-Submitted is added",
+	    .given = { .policy = &automatic,
+		.header = "From: alerts@contoso.com\r\n" },
+	    .want = "From: alerts@contoso.com\r\n"
+		    "Auto-Submitted: auto-generated\r\n",
+	    .reasons = { WHY_AUTOMATIC } },
+	{ .name = "what the caller says stays",
+	    .given = { .policy = &automatic,
+		.header = "From: alerts@contoso.com\r\n"
+			  "AUTO-SUBMITTED: no\r\n" } },
+	{ .name = "the null sender says more",
+	    .given = { .policy = &automatic,
+		.sender = "<>",
+		.header = "From: alerts@contoso.com\r\n" },
+	    .want = "From: alerts@contoso.com\r\n"
+		    "Auto-Submitted: auto-replied\r\n",
+	    .reasons = { WHY_AUTO } },
+};
+
+static void
+test_options(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(option_rows) / sizeof(*option_rows); i++)
+		check_edits(&option_rows[i]);
+}
+
+/* ---- templates for the display name ---- */
+
+struct name_row {
+	const char *name;
+	const char *display_name; /* the template */
+	const char *from;
+	const char *want; /* what stands before the account's address */
+};
+
+static const struct name_row name_rows[] = {
+	{ "a name", "{name} via {host}", "Bob <bob@example.org>",
+	    "\"Bob via web1.example.net\" " },
+	{ "no name and a foreign address", "{name} via {host}",
+	    "bob@example.org", "\"bob via web1.example.net\" " },
+	{ "no name and an address of this host", "{name} for us",
+	    "root@web1.example.net", "\"root@web1.example.net for us\" " },
+	{ "no name and no domain", "{name} for us", "root",
+	    "\"root@web1.example.net for us\" " },
+	{ "an address", "{name} ({address})", "Bob <bob@example.org>",
+	    "\"Bob (bob@example.org)\" " },
+	{ "a bare address", "{address}!", "root", "root! " },
+	{ "the calling user", "{user} at {host}", "Bob <bob@example.org>",
+	    "\"www-data at web1.example.net\" " },
+	{ "plain text", "Web shop", "Bob <bob@example.org>", "Web shop " },
+	{ "text that needs quotes", "Shop, Inc.: \"{name}\"",
+	    "Bob <bob@example.org>", "\"Shop, Inc.: \\\"Bob\\\"\" " },
+	{ "a name that needs quotes", "{name} via us",
+	    "\"B, Bob\" <bob@example.org>", "\"B, Bob via us\" " },
+	{ "a name that looks like an address", "{name} via us",
+	    "\"x <y@z>\" <bob@example.org>", "\"x <y@z> via us\" " },
+	{ "8-bit text", "B\303\274ro {name}", "Bob <bob@example.org>",
+	    "=?utf-8?Q?B=C3=BCro_Bob?= " },
+	{ "an 8-bit name", "{name} via us", "B\303\266b <bob@example.org>",
+	    "=?utf-8?Q?B=C3=B6b_via_us?= " },
+	{ "an encoded word", "{name} via us",
+	    "=?utf-8?Q?B=C3=B6b?= <bob@example.org>",
+	    "=?utf-8?Q?B=C3=B6b?= via us " },
+	{ "all words at once", "{name}{address}{user}{host}",
+	    "Bob <b@example.org>",
+	    "\"Bobb@example.orgwww-dataweb1.example.net\" " },
+	{ "a closing brace", "} {name} }", "Bob <bob@example.org>",
+	    "} Bob } " },
+};
+
+static void
+check_name(const struct name_row *row)
+{
+	char *from = xasprintf("From: %s\r\n", row->from);
+	char *want =
+	    xasprintf("From: %s<alerts@contoso.com>\r\n\r\n", row->want);
+	const struct rewrite_policy with_template = {
+		.account = &account,
+		.origin = "web1.example.net",
+		.host_name = "web1.example.net",
+		.user = "www-data",
+		.display_name = row->display_name,
+		.no_reply_to = true,
+		.no_original = true,
+	};
+	struct given given = { .policy = &with_template, .header = from };
+	struct rewrite_plan plan;
+	struct header header;
+	struct failure f;
+	char *got;
+
+	assert_int_equal(display_name_check(span_of(row->display_name), &f), 0);
+	read_header(from, &header);
+	make_plan(&given, &header, &plan);
+	got = written_header(&plan, &header);
+	if (strcmp(got, want) != 0)
+		fail_msg("%s: got\n%s\nwant\n%s", row->name, got, want);
+	rewrite_plan_done(&plan);
+	header_done(&header);
+	free(got);
+	free(want);
+	free(from);
+}
+
+static void
+test_templates(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(name_rows) / sizeof(*name_rows); i++)
+		check_name(&name_rows[i]);
+}
+
+static char *
+name_for(const struct rewrite_policy *with_template, const char *name)
+{
+	char bob[] = "bob";
+	char org[] = "example.org";
+	struct mailbox author = { NULL, bob, org };
+	char *made;
+
+	mailbox_set_name(&author, name);
+	made = display_name_make(with_template, &author);
+	mailbox_set_name(&author, NULL);
+	return made;
+}
+
+static void
+test_templates_know_nothing_that_is_not_there(void **state)
+{
+	struct rewrite_policy p = { .account = &account,
+		.display_name = "{user}{host}" };
+	char *got = name_for(&p, NULL);
+
+	(void)state;
+	assert_string_equal(got, "");
+	free(got);
+	p.display_name = "{name}";
+	got = name_for(&p, NULL);
+	assert_string_equal(got, "bob");
+	free(got);
+	p.display_name = NULL;
+	assert_null(name_for(&p, NULL));
+}
+
+/* What is too long is no name at all, instead of a part of one. */
+static void
+test_templates_have_a_limit(void **state)
+{
+	static const char *const templates[] = { "{name}!", "!{name}",
+		"{host}{name}", "{name} via {host}" };
+	struct rewrite_policy p = { .account = &account, .host_name = "h" };
+	char name[MAILBOX_NAME_MAX + 1];
+	char *got;
+
+	(void)state;
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	p.display_name = "{name}";
+	got = name_for(&p, name);
+	assert_string_equal(got, name);
+	free(got);
+	for (size_t i = 0; i < sizeof(templates) / sizeof(*templates); i++) {
+		p.display_name = templates[i];
+		assert_null(name_for(&p, name));
+	}
+	name[sizeof(name) - 2] = '\0';
+	p.display_name = templates[0];
+	got = name_for(&p, name);
+	assert_int_equal(strlen(got), MAILBOX_NAME_MAX);
+	free(got);
+}
+
+static void
+test_words_that_stand_for_nothing(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "{nmae}", "{nmae}" },
+		{ "{name} {}", "{}" },
+		{ "{Name}", "{Name}" },
+		{ "{ name }", "{ name }" },
+		{ "x {name", "{name" },
+		{ "{", "{" },
+		{ "{{name}}", "{{name}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char *want = xasprintf("\"%s\" stands for nothing; known are "
+				       "{name}, {address}, {user} and {host}",
+		    rows[i][1]);
+		struct failure f = { 0 };
+
+		assert_int_equal(
+		    display_name_check(span_of(rows[i][0]), &f), -1);
+		assert_int_equal(f.kind, FAILURE_CONFIG);
+		assert_string_equal(f.text, want);
+		free(want);
+	}
+}
+
 /* ---- bodies ---- */
 
 #define PLAIN OURS "To: u@x.org\r\n"
@@ -638,6 +969,8 @@ struct envelope_row {
 	const char *want_header; /* what is added, or NULL */
 };
 
+#define SHOPS "From: shop@contoso.com\r\n"
+
 static const struct envelope_row envelope_rows[] = {
 	{ .name = "the account stays",
 	    .given = { .sender = "Alerts@contoso.com", .header = OURS },
@@ -675,6 +1008,30 @@ static const struct envelope_row envelope_rows[] = {
 		.header = OURS "auto-submitted: auto-generated\r\n" },
 	    .want_sender = "alerts@contoso.com",
 	    .want_reason = WHY_NULL,
+	    .want_recipients = "u@x.org" },
+	{ .name = "who is appointed takes the sender's place",
+	    .given = { .policy = &appointing,
+		.sender = "bob@example.org",
+		.header = SHOPS },
+	    .want_sender = "shop@contoso.com",
+	    .want_reason = WHY_RULE,
+	    .want_recipients = "u@x.org" },
+	{ .name = "and the account's",
+	    .given = { .policy = &appointing, .header = SHOPS },
+	    .want_sender = "shop@contoso.com",
+	    .want_reason = WHY_RULE,
+	    .want_recipients = "u@x.org" },
+	{ .name = "and the null sender's, marked",
+	    .given = { .policy = &appointing, .sender = "<>", .header = SHOPS },
+	    .want_sender = "shop@contoso.com",
+	    .want_reason = WHY_RULE,
+	    .want_recipients = "u@x.org",
+	    .want_header = "Auto-Submitted: auto-replied\r\n" },
+	{ .name = "a sender who is appointed stays",
+	    .given = { .policy = &appointing,
+		.sender = "Shop@Contoso.com",
+		.header = SHOPS },
+	    .want_sender = "Shop@Contoso.com",
 	    .want_recipients = "u@x.org" },
 	{ .name = "bare recipients are completed",
 	    .given = { .recipients = "root, u@x.org, jdoe", .header = OURS },
@@ -757,6 +1114,46 @@ test_bare_recipient_without_domain_stays_bare(void **state)
 	assert_null(plan.recipients.items[1].domain);
 	rewrite_plan_done(&plan);
 	header_done(&header);
+}
+
+/* ---- who the author is ---- */
+
+static void
+test_the_first_author_is_found(void **state)
+{
+	static const struct {
+		const char *header;
+		const char *want; /* NULL: there is none */
+	} rows[] = {
+		{ "From: a@x.org\r\n", "a@x.org" },
+		{ "Subject: s\r\nFROM: A <a@x.org>\r\n", "A <a@x.org>" },
+		{ "From: root\r\n", "root" },
+		{ "From: a@x.org, b@x.org\r\n", "a@x.org" },
+		{ "From: @@, b@x.org\r\n", "b@x.org" },
+		{ "From:\r\nFrom: b@x.org\r\n", "b@x.org" },
+		{ "From: us: b@x.org;\r\n", "b@x.org" },
+		{ "From: @@\r\nSender: b@x.org\r\n", NULL },
+		{ "From: <>\r\n", NULL },
+		{ "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct mailbox author = { NULL, NULL, NULL };
+		struct header header;
+		struct buf b;
+
+		read_header(rows[i].header, &header);
+		buf_init(&b, TEXT_MAX);
+		assert_int_equal(rewrite_find_author(&header, &author),
+		    rows[i].want != NULL);
+		assert_int_equal(mailbox_write(&b, &author), 0);
+		assert_string_equal(
+		    b.s, rows[i].want != NULL ? rows[i].want : "");
+		buf_done(&b);
+		mailbox_done(&author);
+		header_done(&header);
+	}
 }
 
 /* ---- limits ---- */
@@ -930,9 +1327,16 @@ main(void)
 		cmocka_unit_test(test_other_author_fields),
 		cmocka_unit_test(test_other_fields),
 		cmocka_unit_test(test_private_domains_get_no_reply),
+		cmocka_unit_test(test_the_appointed_author),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_templates),
+		cmocka_unit_test(test_templates_know_nothing_that_is_not_there),
+		cmocka_unit_test(test_templates_have_a_limit),
+		cmocka_unit_test(test_words_that_stand_for_nothing),
 		cmocka_unit_test(test_bodies),
 		cmocka_unit_test(test_envelopes),
 		cmocka_unit_test(test_bare_recipient_without_domain_stays_bare),
+		cmocka_unit_test(test_the_first_author_is_found),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_many_fields),
 		cmocka_unit_test(test_many_authors),
