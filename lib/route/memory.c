@@ -113,11 +113,16 @@ void
 memory_keep(const char *directory, const char *kind, struct span key,
     struct span text, int seconds)
 {
-	int dirfd = directory_open_private(directory);
 	char name[NAME_SIZE];
 	struct failure f;
 	struct buf b;
+	int dirfd;
 
+	if (text.len > MEMORY_TEXT_MAX) {
+		memory_forget(directory, kind, key);
+		return;
+	}
+	dirfd = directory_open_private(directory);
 	buf_init(&b, MEMORY_TEXT_MAX + HEAD_MAX);
 	if (dirfd != -1 && make_name(kind, key, name) == 0 &&
 	    buf_printf(&b, "%" PRId64 "\n", (int64_t)time(NULL) + seconds) ==

@@ -24,7 +24,8 @@ enum {
 bool memory_recall(
     const char *directory, const char *kind, struct span key, struct buf *text);
 
-/* Keep text for some seconds, at most MEMORY_SECONDS_MAX. */
+/* Keep text for some seconds, at most MEMORY_SECONDS_MAX.  One that is longer
+ * than MEMORY_TEXT_MAX is not kept, and what was before is forgotten. */
 void memory_keep(const char *directory, const char *kind, struct span key,
     struct span text, int seconds);
 
