@@ -646,6 +646,60 @@ static const struct parse_row qualified[] = {
 };
 
 static void
+test_names_of_this_host(void **state)
+{
+	static const char host[] = "web1.contoso.com";
+	static const struct {
+		const char *address;
+		const char *host_name;
+		bool want;
+	} rows[] = {
+		{ "root", host, true },
+		{ "root", NULL, true },
+		{ "<>", host, false },
+		{ "<>", NULL, false },
+		{ "root@web1.contoso.com", host, true },
+		{ "root@WEB1.Contoso.Com", host, true },
+		{ "root@web1", host, true },
+		{ "root@Web1", host, true },
+		{ "root@localhost", host, true },
+		{ "root@LOCALHOST.localdomain", NULL, true },
+		{ "root@localhost", NULL, true },
+		{ "root@web1.contoso.com.", host, true },
+		{ "root@web1", NULL, false },
+		{ "root@web1.contoso.com", NULL, false },
+		{ "root@contoso.com", host, false },
+		{ "root@web", host, false },
+		{ "root@web11", host, false },
+		{ "root@web1.", host, true },
+		{ "root@web1.contoso.co", host, false },
+		{ "root@web1.contoso.com.evil.org", host, false },
+		{ "root@a.web1.contoso.com", host, false },
+		{ "root@web1.fabrikam.example", host, false },
+		{ "root@localhost.contoso.com", host, false },
+		{ "root@localdomain", host, false },
+		{ "root@[127.0.0.1]", host, false },
+		{ "root@web1", "web1", true },
+		{ "root@web1.contoso.com", "web1", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		struct mailbox m;
+		struct failure f;
+
+		assert_int_equal(
+		    mailbox_parse_sender(span_of(rows[i].address), &m, &f), 0);
+		if (mailbox_is_local(&m, rows[i].host_name) != rows[i].want)
+			fail_msg("%s at %s: not %d", rows[i].address,
+			    rows[i].host_name != NULL ? rows[i].host_name
+						      : "no host",
+			    rows[i].want);
+		mailbox_done(&m);
+	}
+}
+
+static void
 test_qualify(void **state)
 {
 	(void)state;
@@ -799,6 +853,7 @@ main(void)
 		cmocka_unit_test(test_list_without_duplicates),
 		cmocka_unit_test(test_unique_of_many),
 		cmocka_unit_test(test_equality),
+		cmocka_unit_test(test_names_of_this_host),
 		cmocka_unit_test(test_qualify),
 		cmocka_unit_test(test_header_form),
 		cmocka_unit_test(test_write_into_a_full_buffer),

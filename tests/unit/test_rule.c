@@ -257,6 +257,41 @@ test_a_covering_rule_is_looked_for_among_the_first(void **state)
 	rule_list_done(&rules);
 }
 
+/* An address that is nearly what every rule means, at either end. */
+static void
+test_hostile_addresses_take_no_time(void **state)
+{
+	enum {
+		RULES = 200,
+		MESSAGES = 1000,
+		HALF = 60,
+		LOCAL = 250
+	};
+	char half[HALF + 1], local[LOCAL + 1];
+	char domain[] = "a.org";
+	const struct mailbox m = { NULL, local, domain };
+	const struct rule_senders senders = {
+		.author = &m, .envelope = &m, .user = "u"
+	};
+	struct rule_list rules = { NULL, 0 };
+
+	(void)state;
+	memset(half, 'a', HALF);
+	half[HALF] = '\0';
+	memset(local, 'a', LOCAL);
+	local[LOCAL] = '\0';
+	for (size_t i = 0; i < RULES; i++) {
+		char *text = xasprintf("%s*b%s@*.%zu.org", half, half, i);
+
+		add_rule(&rules, span_of(text));
+		free(text);
+	}
+	/* Going back and forth in it would take minutes. */
+	for (size_t i = 0; i < MESSAGES; i++)
+		assert_null(rule_find(&rules, &senders).rule);
+	rule_list_done(&rules);
+}
+
 int
 main(void)
 {
@@ -267,6 +302,7 @@ main(void)
 		cmocka_unit_test(test_a_repeated_rule_among_many_is_found),
 		cmocka_unit_test(
 		    test_a_covering_rule_is_looked_for_among_the_first),
+		cmocka_unit_test(test_hostile_addresses_take_no_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
