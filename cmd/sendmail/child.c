@@ -14,6 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "core/failure.h"
 #include "core/file.h"
@@ -219,4 +220,22 @@ child_stop(struct child *child)
 	wait_for_close(child->fd, deadline);
 	fd_close(&child->fd);
 	reap(child->pid, deadline);
+}
+
+int
+child_become(const char *const *words, size_t count, struct failure *f)
+{
+	char **argv = xcalloc(count + 2, sizeof(*argv));
+	char path[PATH_MAX];
+
+	argv[0] = word(program);
+	for (size_t i = 0; i < count; i++)
+		argv[i + 1] = word(words[i]);
+	if (sibling_path(path) == 0)
+		(void)execv(path, argv);
+	(void)execv(installed, argv);
+	free(argv);
+	return failure_set(f, FAILURE_CONFIG,
+	    "cannot start %s: %s; is the package complete?", installed,
+	    strerror(errno));
 }

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct failure;
 
@@ -42,5 +43,9 @@ int child_run_queue(const char *verb, const char *id, const char *config_file,
 /* Close the connection and let go of the process, waiting for its end if that
  * is near. */
 void child_stop(struct child *child);
+
+/* Become sendmail365 with these words behind its name.  Returns -1 if that
+ * cannot be: FAILURE_CONFIG. */
+int child_become(const char *const *words, size_t count, struct failure *f);
 
 #endif

@@ -13,7 +13,9 @@
 #include "mail/intake.h"
 #include "options.h"
 #include "queue.h"
+#include "speak.h"
 #include "submit.h"
+#include "verify.h"
 
 static const char ident[] = "sendmail";
 
@@ -102,6 +104,11 @@ run(const struct options *o, struct failure *f)
 		return queue_flush(o, f);
 	case MODE_NOTHING:
 		return EX_OK;
+	case MODE_SMTP:
+		speak_smtp(o);
+		return EX_OK;
+	case MODE_VERIFY:
+		return verify_addresses(o, f);
 	case MODE_UNAVAILABLE:
 		break;
 	}

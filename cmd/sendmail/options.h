@@ -19,7 +19,9 @@ enum mode {
 	MODE_LIST,       /* -bp, mailq */
 	MODE_FLUSH,      /* -q, runq: try what is in the queue */
 	MODE_NOTHING,    /* newaliases, -bi: there is nothing to do */
-	MODE_UNAVAILABLE /* -bs, -bv, ...: refused without reading stdin */
+	MODE_SMTP,       /* -bs: on standard input and output */
+	MODE_VERIFY,     /* -bv: say what addresses stand for */
+	MODE_UNAVAILABLE /* -bd, -bt, ...: refused without reading stdin */
 };
 
 /* All strings are parts of argv or constants. */

@@ -27,6 +27,9 @@ int command_check(int argc, char **argv);
 /* Show what would happen to a sender's mail, or what a code means. */
 int command_explain(int argc, char **argv);
 
+/* Say what addresses stand for, for "sendmail -bv". */
+int command_verify(int argc, char **argv);
+
 /* One line on stderr, and the status for it. */
 int command_fail(const struct failure *f);
 

@@ -22,6 +22,7 @@ static const struct {
 	{ "check", command_check, "validate the configuration and its files" },
 	{ "explain", command_explain,
 	    "show what becomes of a sender, or what a code means" },
+	{ "verify", command_verify, "say what recipients stand for" },
 };
 
 enum {

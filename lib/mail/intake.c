@@ -141,7 +141,9 @@ static int
 read_block(struct intake *in, struct failure *f)
 {
 	char *block = in->raw;
-	ssize_t n = read_waiting(in->fd, block, INTAKE_BLOCK);
+	ssize_t n = in->read != NULL
+	    ? in->read(in->context, block, INTAKE_BLOCK)
+	    : read_waiting(in->fd, block, INTAKE_BLOCK);
 	struct span data = { block, n > 0 ? (size_t)n : 0 };
 	int r;
 
@@ -246,6 +248,9 @@ find_recipients(
 {
 	struct search s = { .found = &in->recipients };
 
+	for (size_t i = 0; options->given != NULL && i < options->given->count;
+	     i++)
+		mailbox_list_add(&in->recipients, &options->given->items[i]);
 	for (size_t i = 0; i < options->operand_count; i++)
 		if (search_text(&s, span_of(options->operands[i]), f) == -1)
 			return -1;
@@ -299,6 +304,8 @@ intake_start(struct intake *in, int fd, const struct intake_options *options,
 {
 	*in = (struct intake){
 		.fd = fd,
+		.read = options->read,
+		.context = options->context,
 		.ignores_dots = options->ignores_dots,
 		.at_line_start = true,
 		.raw = xmalloc(INTAKE_BLOCK),

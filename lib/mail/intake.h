@@ -8,6 +8,8 @@
 #ifndef MAIL_INTAKE_H
 #define MAIL_INTAKE_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -17,6 +19,12 @@
 #include "mail/split.h"
 
 struct failure;
+
+/*
+ * Where a message comes from, if not from a descriptor: read(2) that waits,
+ * with errno.
+ */
+typedef ssize_t intake_read(void *context, void *data, size_t size);
 
 enum {
 	INTAKE_RECIPIENTS_MAX = 10000, /* Exchange's limit for a day */
@@ -32,10 +40,15 @@ struct intake_options {
 	struct mailbox author; /* for From where sender is null: the login */
 	const char *const *operands; /* each is an address list */
 	size_t operand_count;
+	const struct mailbox_list *given; /* recipients beside them, or NULL */
+	intake_read *read;                /* NULL: from the descriptor */
+	void *context;                    /* of read */
 };
 
 struct intake {
 	int fd;
+	intake_read *read; /* in its place, or NULL */
+	void *context;
 	bool ignores_dots;
 	bool at_line_start; /* of the input: a dot may come */
 	size_t held;        /* octets of ".", CR... not yet judged */
@@ -48,9 +61,9 @@ struct intake {
 };
 
 /*
- * Read from fd up to the end of the header.  Afterwards in->header and
- * in->recipients are final.  The caller intake_done()s it, whatever comes.
- * What is no address is left out as long as there is another.
+ * Read from fd, or by options->read, up to the end of the header.  Afterwards
+ * in->header and in->recipients are final.  The caller intake_done()s it,
+ * whatever comes.  What is no address is left out as long as there is another.
  * Kinds: FAILURE_USAGE no recipients; FAILURE_DATA none that is valid, too
  * many (before duplicates are merged), header too long; FAILURE_LATER read
  * error.
