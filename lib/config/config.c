@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "core/failure.h"
 
 #define SYSTEM_FILE  SENDMAIL365_SYSCONFDIR "/sendmail365/sendmail365.conf"
+#define OWN_FILE     "sendmail365/sendmail365.conf"
 #define SYSTEM_STATE SENDMAIL365_LOCALSTATEDIR "/lib/sendmail365"
 #define SYSTEM_SPOOL SENDMAIL365_LOCALSTATEDIR "/spool/sendmail365"
 #define SOCKET       "/run/sendmail365/submit"
@@ -462,22 +464,48 @@ load(const char *path, struct config **out, struct failure *f)
 	return r;
 }
 
+/* Is it there, and the user's? */
+static bool
+is_own(const char *path)
+{
+	struct stat st;
+
+	return path != NULL && stat(path, &st) == 0 && st.st_uid == geteuid();
+}
+
+/*
+ * The user's own file; NULL: none.  HOME may be another's, as it is under cron
+ * and sudo: then the password file says where it is.
+ */
+static char *
+own_file(void)
+{
+	const struct passwd *pw;
+	char *path = own_path("XDG_CONFIG_HOME", ".config", OWN_FILE);
+
+	if (is_own(path))
+		return path;
+	free(path);
+	pw = getpwuid(geteuid());
+	if (pw == NULL)
+		return NULL;
+	path = xasprintf("%s/.config/" OWN_FILE, pw->pw_dir);
+	if (is_own(path))
+		return path;
+	free(path);
+	return NULL;
+}
+
 int
 config_load(const char *path, struct config **out, struct failure *f)
 {
-	struct stat st;
 	char *own;
 	int r;
 
 	if (path != NULL)
 		return load(path, out, f);
-	own = own_path(
-	    "XDG_CONFIG_HOME", ".config", "sendmail365/sendmail365.conf");
-	/* HOME may be another's, as it is under cron and sudo. */
-	if (own != NULL && stat(own, &st) == 0 && st.st_uid == geteuid())
-		r = load(own, out, f);
-	else
-		r = load(SYSTEM_FILE, out, f);
+	own = own_file();
+	r = load(own != NULL ? own : SYSTEM_FILE, out, f);
 	free(own);
 	return r;
 }
