@@ -97,6 +97,7 @@ help:
 	@echo 'demo     install what is needed, send one message to a stand-in'
 	@echo '         tenant, and show what happened to it'
 	@echo 'check    install what is needed and run every test'
+	@echo 'check-callers  run the programs that call sendmail, also the large ones'
 	@echo 'lint     format, style, static analysis, manual pages, scripts'
 	@echo 'bench    time, CPU and memory beside msmtp, as ratios'
 	@echo 'fuzz     run the fuzz targets (FUZZ_RUNS=10000000, FUZZ_ONLY=NAME)'
@@ -132,14 +133,26 @@ $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(LIB_OBJ)
 deps:
 	@packaging/install-deps build demo check
 
+# Programs that call sendmail go into a layer that only their tests see.
+.PHONY: callers callers-large
+callers callers-large: deps
+	@if [ "$$(id -u)" = 0 ]; then \
+		tests/callers/private-root --install packaging/install-deps \
+		    $@ $(if $(filter %-large,$@),callers); \
+	fi || echo 'some programs that call sendmail are not tested' >&2
+
 .PHONY: build-tests
 build-tests: $(PROGRAMS) $(UNIT_BIN) $(REPLAY_BIN)
 
 .PHONY: check
-check: deps
+check: deps callers
 	@$(MAKE) --no-print-directory WERROR=1 build-tests
 	@$(MAKE) --no-print-directory WERROR=1 SANITIZE=1 build-tests
 	@tests/run
+
+.PHONY: check-callers
+check-callers: deps callers-large all
+	@tests/run callers/
 
 .PHONY: demo
 demo:
