@@ -12,6 +12,7 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/sendmail365
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 SYSCONFDIR ?= /etc
 LOCALSTATEDIR ?= /var
 DESTDIR ?=
@@ -215,9 +216,10 @@ install: all
 		echo '$(SBINDIR)/sendmail belongs to a package: remove that' \
 		    'first, or install with PREFIX=/usr/local' >&2; exit 1; fi
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man8 \
-	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(SYSCONFDIR)/sendmail365 \
-	    $(DESTDIR)$(DOCDIR)
+	    $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man1 \
+	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 \
+	    $(DESTDIR)$(SYSCONFDIR)/sendmail365 $(DESTDIR)$(DOCDIR) \
+	    $(DESTDIR)$(COMPLETIONDIR)
 	install -m 0755 $(B)/sendmail $(B)/sendmail365 $(DESTDIR)$(SBINDIR)
 	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(BINDIR)/mailq
 	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(BINDIR)/newaliases
@@ -225,6 +227,9 @@ install: all
 	install -m 0644 cmd/sendmail/sendmail.8 cmd/sendmail365/sendmail365.8 \
 	    $(DESTDIR)$(MANDIR)/man8
 	install -m 0644 cmd/sendmail365/sendmail365.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 0644 cmd/sendmail/mailq.1 cmd/sendmail/newaliases.1 \
+	    $(DESTDIR)$(MANDIR)/man1
+	install -m 0644 etc/bash-completion $(DESTDIR)$(COMPLETIONDIR)/sendmail365
 	install -m 0644 README.md LICENSE etc/sendmail365.conf $(DESTDIR)$(DOCDIR)
 
 .PHONY: uninstall
@@ -233,7 +238,10 @@ uninstall:
 	    $(DESTDIR)$(BINDIR)/mailq $(DESTDIR)$(BINDIR)/newaliases \
 	    $(DESTDIR)$(LIBDIR)/sendmail $(DESTDIR)$(MANDIR)/man8/sendmail.8 \
 	    $(DESTDIR)$(MANDIR)/man8/sendmail365.8 \
-	    $(DESTDIR)$(MANDIR)/man5/sendmail365.conf.5
+	    $(DESTDIR)$(MANDIR)/man5/sendmail365.conf.5 \
+	    $(DESTDIR)$(MANDIR)/man1/mailq.1 \
+	    $(DESTDIR)$(MANDIR)/man1/newaliases.1 \
+	    $(DESTDIR)$(COMPLETIONDIR)/sendmail365
 	rm -rf $(DESTDIR)$(DOCDIR)
 
 .PHONY: dist

@@ -142,9 +142,22 @@ print_help(void)
 {
 	(void)puts("usage: sendmail [-itv] [-C file] [-F name] [-f sender] "
 		   "[recipient ...]\n"
+		   "       sendmail -bs [-C file]\n"
+		   "       sendmail -bv [-C file] recipient ...\n"
 		   "       sendmail -bp | mailq\n"
 		   "       sendmail -q\n"
 		   "       newaliases\n"
+		   "\n"
+		   "  -t         send to the addresses in To, Cc and Bcc\n"
+		   "  -i         a lone dot does not end the message\n"
+		   "  -f sender  sender of the envelope\n"
+		   "  -F name    full name for a From field that is missing\n"
+		   "  -v         show the dialogue with Exchange\n"
+		   "  -C file    configuration, for root only\n"
+		   "  -bs        SMTP on standard input and output\n"
+		   "  -bv        show what recipients stand for\n"
+		   "  -bp        list the queue\n"
+		   "\n"
 		   "The message is read from standard input; see sendmail(8).");
 	return EX_OK;
 }
