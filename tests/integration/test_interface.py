@@ -310,6 +310,62 @@ def test_the_manual_lists_the_differences():
             assert text[1] in letters, text
 
 
+# ---- command lines of real callers, and the vectors, that are not in
+# ---- test_sendmail_options.py and test_bs.py ----
+
+QUIET = {k: v for k, v in os.environ.items() if k != "NAME"}
+BARE = b"Subject: s\n\nbody\n"
+
+
+@pytest.mark.parametrize("words", [
+    "-oi -t -f <>", "-N success,delay,failure -VID -f '' -- U",
+    "-oi -N failure -f s@x.org -t", "-i -v -- U", "-t -i -v",
+    "-B 8BITMIME -f s@x.org -- U", "-oem -oi -B8BITMIME -N failure,delay "
+    "-R hdrs -- U", "-G -oee -odi -oi -pUUCP:host -fs@x.org U",
+    "-FCronDaemon -i -odi -oem -oi -t -f s@x.org", "-oi -oep -odi -t"])
+def test_real_command_lines(front, words):
+    result = front.run(*words_of(words))
+    assert result.is_silent_success()
+    wanted = ["u@x.org"] if "U" in words.split() else ["t@x.org"]
+    assert result.recipients == wanted
+
+
+#: number in the list of vectors -> (words, environment, From)
+FROM = {
+    "12": ("-f '' U", {}, LOGIN), "12b": ("-f <> U", {}, LOGIN),
+    "13": ("'-fN <s@x.org>' U", {}, "s@x.org"),
+    "14": ("-F 'Doe, Jane (x)' U", {}, f'"Doe, Jane (x)" <{LOGIN}>'),
+    "15": ("U", {"NAME": "Env"}, f"Env <{LOGIN}>"),
+    "16": ("-F x U", {"LOGNAME": "other", "USER": "other"}, f"x <{LOGIN}>"),
+}
+
+
+@pytest.mark.parametrize("number", FROM)
+def test_vectors_of_the_sender(front, number):
+    words, environment, wanted = FROM[number]
+    result = front.run(*words_of(words), stdin=BARE,
+                       env={**QUIET, **environment})
+    assert result.is_silent_success()
+    assert wanted in result.header["From"]
+    if "12" in number:
+        assert result.sender == ""
+
+
+def test_vector_25_no_recipient(front):
+    result = front.run(stdin=b"x" * 1024 * 1024)
+    assert (result.status, result.stdout) == (64, b"")
+    assert result.stderr.count(b"\n") == 1
+    assert not result.broken_pipe
+
+
+def test_vector_27_files_that_options_name(front, tmp_path):
+    name = tmp_path / "p"
+    result = front.run(f"-X{name}", "-O", "QueueDirectory=/tmp",
+                       "-C/etc/passwd", "u@x.org")
+    assert result.status in (0, 77)
+    assert not name.exists()
+
+
 # ---- help ----
 
 def test_help_fits_a_screen(front):
