@@ -55,6 +55,7 @@ send_message(
 	struct submission s = {
 		.sender = &io->sender,
 		.config_file = o->config_file,
+		.dsn = &o->dsn,
 		.is_verbose = o->is_verbose,
 		.delivery = o->delivery,
 	};

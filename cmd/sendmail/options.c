@@ -171,6 +171,32 @@ take_recipients(struct options *o, const char *value, struct failure *f)
 	return 0;
 }
 
+/* What is wrong with these three is not asked for: a sender that cannot be told
+ * about it has still to be served. */
+static int
+take_notify(struct options *o, const char *value, struct failure *f)
+{
+	(void)f;
+	(void)dsn_take_notify(&o->dsn, span_of(value));
+	return 0;
+}
+
+static int
+take_returned(struct options *o, const char *value, struct failure *f)
+{
+	(void)f;
+	(void)dsn_take_ret(&o->dsn, span_of(value));
+	return 0;
+}
+
+static int
+take_envelope_id(struct options *o, const char *value, struct failure *f)
+{
+	(void)f;
+	(void)dsn_take_envid(&o->dsn, span_of(value));
+	return 0;
+}
+
 static int
 take_verbose(struct options *o, const char *value, struct failure *f)
 {
@@ -200,20 +226,20 @@ static const struct option table[] = {
 	{ 'L', ARGUMENT_VALUE, take_log_tag },
 	{ 'M', ARGUMENT_VALUE, NULL },
 	{ 'm', ARGUMENT_NONE, NULL },
-	{ 'N', ARGUMENT_VALUE, NULL },
+	{ 'N', ARGUMENT_VALUE, take_notify },
 	{ 'n', ARGUMENT_NONE, NULL },
 	{ 'O', ARGUMENT_VALUE, NULL },
 	{ 'o', ARGUMENT_VALUE, take_setting },
 	{ 'p', ARGUMENT_VALUE, NULL },
 	{ 'Q', ARGUMENT_ATTACHED, NULL },
 	{ 'q', ARGUMENT_ATTACHED, take_queue_run },
-	{ 'R', ARGUMENT_VALUE, NULL },
+	{ 'R', ARGUMENT_VALUE, take_returned },
 	{ 'r', ARGUMENT_VALUE, take_sender },
 	{ 's', ARGUMENT_NONE, NULL },
 	{ 'T', ARGUMENT_ATTACHED, NULL },
 	{ 't', ARGUMENT_NONE, take_recipients },
 	{ 'U', ARGUMENT_NONE, NULL },
-	{ 'V', ARGUMENT_VALUE, NULL },
+	{ 'V', ARGUMENT_VALUE, take_envelope_id },
 	{ 'v', ARGUMENT_NONE, take_verbose },
 	{ 'X', ARGUMENT_VALUE, NULL },
 	{ 'x', ARGUMENT_NONE, NULL },

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "mail/dsn.h"
+
 struct failure;
 
 enum mode {
@@ -37,6 +39,7 @@ struct options {
 	const char *config_file; /* -C, or NULL */
 	const char *log_tag;     /* -L, or NULL */
 	const char *queue_id;    /* of -qI, or NULL: all */
+	struct dsn dsn;          /* -N, -R, -V */
 	const char *const *operands;
 	size_t operand_count;
 };

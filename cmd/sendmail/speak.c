@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "mail/address.h"
 #include "mail/complete.h"
+#include "mail/dsn.h"
 #include "mail/intake.h"
 #include "options.h"
 #include "submit.h"
@@ -45,6 +46,7 @@ struct session {
 	bool has_sender;
 	struct mailbox sender;
 	struct mailbox_list recipients;
+	struct dsn dsn;
 	/* the message */
 	bool is_by_line_feed; /* the peer is a person: LF ends its lines */
 	enum end_state state;
@@ -175,6 +177,7 @@ forget(struct session *s)
 {
 	mailbox_done(&s->sender);
 	mailbox_list_done(&s->recipients);
+	s->dsn = (struct dsn){ .ret = '\0' };
 	s->has_sender = false;
 }
 
@@ -212,9 +215,11 @@ split_path(struct span arg, const char *keyword, struct span *path,
 	return true;
 }
 
-/* They are taken, and say nothing that the message does not. */
+/* Of them only what RFC 3461 defines says more than the message does; what the
+ * recipients do not agree on, the last of them decides. */
 static bool
-are_known(struct span parameters, const char *const *known)
+take_parameters(
+    struct session *s, struct span parameters, const char *const *known)
 {
 	struct span word;
 
@@ -222,6 +227,7 @@ are_known(struct span parameters, const char *const *known)
 		const char *equals = memchr(word.s, '=', word.len);
 		size_t i = 0;
 
+		dsn_take_parameter(&s->dsn, word);
 		if (equals != NULL)
 			word.len = (size_t)(equals - word.s);
 		while (known[i] != NULL && !span_is_nocase(word, known[i]))
@@ -244,7 +250,7 @@ do_mail(struct session *s, struct span arg)
 		answer(s, "503 5.5.1 Sender already given");
 	else if (!split_path(arg, "FROM:", &path, &parameters))
 		answer(s, "501 5.5.4 Syntax: MAIL FROM:<address>");
-	else if (!are_known(parameters, known))
+	else if (!take_parameters(s, parameters, known))
 		answer(s, "555 5.5.4 Unknown MAIL parameter");
 	else if (mailbox_parse_sender(path, &s->sender, &reason) == -1)
 		answer_failure(s, 553, "5.1.7", &reason);
@@ -266,7 +272,7 @@ do_rcpt(struct session *s, struct span arg)
 		answer(s, "503 5.5.1 Need MAIL first");
 	else if (!split_path(arg, "TO:", &path, &parameters))
 		answer(s, "501 5.5.4 Syntax: RCPT TO:<address>");
-	else if (!are_known(parameters, known))
+	else if (!take_parameters(s, parameters, known))
 		answer(s, "555 5.5.4 Unknown RCPT parameter");
 	else if (s->recipients.count >= INTAKE_RECIPIENTS_MAX)
 		answer(s, "452 4.5.3 Too many recipients");
@@ -360,6 +366,7 @@ submit_data(struct session *s, struct failure *f)
 	struct submission submission = {
 		.sender = &io.sender,
 		.config_file = s->options->config_file,
+		.dsn = &s->dsn,
 		.is_verbose = s->options->is_verbose,
 	};
 	struct intake in;
@@ -433,6 +440,7 @@ do_ehlo(struct session *s, struct span arg)
 	answer(s, "250-SIZE");
 	answer(s, "250-ENHANCEDSTATUSCODES");
 	answer(s, "250-8BITMIME");
+	answer(s, "250-DSN");
 	answer(s, "250 SMTPUTF8");
 }
 

@@ -10,6 +10,7 @@
 #include "core/buf.h"
 #include "core/failure.h"
 #include "mail/address.h"
+#include "mail/dsn.h"
 #include "mail/header.h"
 #include "mail/intake.h"
 #include "replies.h"
@@ -112,31 +113,34 @@ wait_for_outcome(struct dialogue *d)
 /* ---- what is said ---- */
 
 static int
-queue_path(struct buf *b, const char *verb, const struct mailbox *m,
-    const char *parameter)
+queue_path(struct buf *b, const char *verb, const struct mailbox *m)
 {
 	if (buf_printf(b, "%s:<", verb) == -1 ||
 	    mailbox_write_address(b, m) == -1)
 		return -1;
-	return buf_printf(b, ">%s\r\n", parameter);
+	return buf_putc(b, '>');
 }
 
 static int
 queue_envelope(struct dialogue *d, const struct mailbox_list *recipients)
 {
-	char parameter[] = " XDELIVER=b";
+	const struct submission *s = d->submission;
+	char delivery[] = " XDELIVER=b";
 
-	parameter[sizeof(parameter) - 2] = d->submission->delivery;
+	delivery[sizeof(delivery) - 2] = s->delivery;
 	/* Who delivers in the foreground has no other way. */
-	if (d->submission->delivery == '\0' || d->child.pid != 0)
-		parameter[0] = '\0';
+	if (s->delivery == '\0' || d->child.pid != 0)
+		delivery[0] = '\0';
 	if (buf_puts(&d->out, "EHLO localhost\r\n") == -1 ||
-	    queue_path(
-		&d->out, "MAIL FROM", d->submission->sender, parameter) == -1)
+	    queue_path(&d->out, "MAIL FROM", s->sender) == -1 ||
+	    dsn_write_mail(s->dsn, &d->out) == -1 ||
+	    buf_printf(&d->out, "%s\r\n", delivery) == -1)
 		return -1;
 	for (size_t i = 0; i < recipients->count; i++)
-		if (queue_path(&d->out, "RCPT TO", &recipients->items[i], "") ==
-		    -1)
+		if (queue_path(&d->out, "RCPT TO", &recipients->items[i]) ==
+			-1 ||
+		    dsn_write_rcpt(s->dsn, &d->out) == -1 ||
+		    buf_puts(&d->out, "\r\n") == -1)
 			return -1;
 	return 0;
 }

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+struct dsn;
 struct failure;
 struct intake;
 struct mailbox;
@@ -19,6 +20,7 @@ struct submission {
 	const struct mailbox *sender; /* may be null, may be a bare name */
 	const char *config_file;      /* -C, or NULL */
 	char delivery;                /* 'b', 'i', 'q' of -od, or NUL */
+	const struct dsn *dsn;        /* what was asked for */
 	bool is_verbose;
 };
 

@@ -148,6 +148,7 @@ deliver(void *context, const struct server_envelope *envelope,
 		.message = message,
 		.user = service->user,
 		.is_kept = keep_is_possible(service->config),
+		.dsn = &envelope->dsn,
 	};
 
 	return send_message(service->config, &input, text, f);

@@ -278,6 +278,7 @@ run(struct attempt a, const struct message *message)
 		.recipients = d->plan.recipients.items,
 		.recipient_count = d->plan.recipients.count,
 		.body = body,
+		.dsn = &d->dsn,
 		.header = buf_view(&header),
 		.has_8bit =
 		    (message->facts.has_8bit && !d->plan.encodes_body) ||

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "mail/aliases.h"
+#include "mail/dsn.h"
 #include "mail/header.h"
 #include "mail/rewrite.h"
 #include "mail/rule.h"
@@ -35,7 +36,8 @@ struct delivery_input {
 	const struct mailbox *sender; /* may be null */
 	const struct mailbox_list *recipients;
 	const struct message *message;
-	const char *user; /* login name of the caller; NULL: none */
+	const char *user;      /* login name of the caller; NULL: none */
+	const struct dsn *dsn; /* or NULL: nothing was asked for */
 	/* Whoever asks keeps the outcomes, and tries only what is left. */
 	bool is_kept;
 };
@@ -47,6 +49,7 @@ struct delivery {
 	struct rule_match rewrite_rule; /* of the configuration, too */
 	struct rule_match route_rule;
 	struct mailbox appointed; /* by rewrite_rule, or null */
+	struct dsn dsn;           /* of the input */
 	struct alias_expansion expansion;
 	struct aliases *aliases;
 	struct rewrite_plan plan;

@@ -408,6 +408,8 @@ delivery_plan(const struct config *config, const struct delivery_input *input,
 	};
 
 	*out = (struct delivery){ .started_ms = clock_ms() };
+	if (input->dsn != NULL)
+		out->dsn = *input->dsn;
 	p.origin = config->rewrite_domain != NULL ? config->rewrite_domain
 						  : p.mail_name;
 	(void)rewrite_find_author(&input->message->header, &p.author);

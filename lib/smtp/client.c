@@ -163,6 +163,7 @@ static const struct {
 	{ "SMTPUTF8", EXT_SMTPUTF8 },
 	{ "STARTTLS", EXT_STARTTLS },
 	{ "SIZE", EXT_SIZE },
+	{ "DSN", EXT_DSN },
 };
 
 /* The mechanisms: "AUTH LOGIN XOAUTH2", or "AUTH=LOGIN" as of old. */

@@ -18,6 +18,7 @@
 #include "core/buf.h"
 #include "smtp/verdict.h"
 
+struct dsn;
 struct mailbox;
 struct smtp;
 struct spill;
@@ -40,6 +41,7 @@ struct smtp_mail {
 	size_t recipient_count;
 	struct span header; /* with the empty line */
 	const struct spill *body;
+	const struct dsn *dsn; /* passed on where it is offered; or NULL */
 	bool has_8bit;
 	bool is_binary; /* NUL, or lines over 998 octets (RFC 3030) */
 };

@@ -312,6 +312,16 @@ check_parameters(
 	return true;
 }
 
+/* Of all recipients the last one decides. */
+static void
+take_dsn(struct session *s, struct span parameters)
+{
+	struct span word;
+
+	while ((word = span_cut_word(&parameters)).len > 0)
+		dsn_take_parameter(&s->envelope.dsn, word);
+}
+
 static int
 do_mail(struct session *s, struct span arg, struct failure *f)
 {
@@ -331,6 +341,7 @@ do_mail(struct session *s, struct span arg, struct failure *f)
 		(void)failure_dsn(&reason, "5.1.7");
 		return answer_failure(s, f, 553, &reason);
 	}
+	take_dsn(s, parameters);
 	s->has_sender = true;
 	s->envelope.delivery = given.delivery;
 	return answer(s, f, "250 2.1.0 Ok");
@@ -356,6 +367,7 @@ do_rcpt(struct session *s, struct span arg, struct failure *f)
 		(void)failure_dsn(&reason, "5.1.3");
 		return answer_failure(s, f, 553, &reason);
 	}
+	take_dsn(s, parameters);
 	mailbox_list_add(&s->envelope.recipients, &recipient);
 	mailbox_done(&recipient);
 	return answer(s, f, "250 2.1.5 Ok");
@@ -432,7 +444,7 @@ do_ehlo(struct session *s, struct span arg, struct failure *f)
 	    answer(s, f, "250-PIPELINING") == -1 || answer(s, f, line) == -1 ||
 	    answer(s, f, "250-ENHANCEDSTATUSCODES") == -1 ||
 	    answer(s, f, "250-8BITMIME") == -1 ||
-	    answer(s, f, "250-SMTPUTF8") == -1)
+	    answer(s, f, "250-DSN") == -1 || answer(s, f, "250-SMTPUTF8") == -1)
 		return -1;
 	return answer(s, f, "250 CHUNKING");
 }

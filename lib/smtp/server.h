@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/buf.h"
+#include "mail/dsn.h"
 #include "mail/mailbox.h"
 
 struct failure;
@@ -26,6 +27,7 @@ struct server_envelope {
 	struct mailbox sender; /* null: "<>" */
 	struct mailbox_list recipients;
 	char delivery; /* of XDELIVER: 'b', 'i' or 'q' as in -od; or NUL */
+	struct dsn dsn;
 };
 
 /*

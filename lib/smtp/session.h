@@ -23,7 +23,8 @@ enum extension {
 	EXT_BINARYMIME = 1 << 3,
 	EXT_SMTPUTF8 = 1 << 4,
 	EXT_STARTTLS = 1 << 5,
-	EXT_SIZE = 1 << 6
+	EXT_SIZE = 1 << 6,
+	EXT_DSN = 1 << 7
 };
 
 struct smtp {

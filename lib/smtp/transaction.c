@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/spill.h"
 #include "mail/address.h"
+#include "mail/dsn.h"
 #include "smtp/client.h"
 #include "smtp/session.h"
 #include "smtp/stream.h"
@@ -23,6 +24,7 @@ enum {
 	/* A larger message waits for the answers to RCPT: the round trip is
 	 * nothing beside it, and it may be refused. */
 	EARLY_BODY_MAX = 1024 * 1024,
+	DSN_MAX = DSN_ENVID_SIZE + 64, /* of its parameters */
 	BLOCK = 32 * 1024,
 	CLOSING = 421 /* RFC 5321 3.8: the server is about to close */
 };
@@ -164,13 +166,19 @@ write_path(const struct mailbox *m, struct buf *b)
 	(void)mailbox_write_address(b, m);
 }
 
+static bool
+wants_dsn(const struct transaction *x)
+{
+	return x->mail->dsn != NULL && (x->c->extensions & EXT_DSN) != 0;
+}
+
 static int
 write_mail(struct transaction *x, struct trouble *t)
 {
 	const struct smtp_mail *mail = x->mail;
 	unsigned ext = x->c->extensions;
 	const char *body = "";
-	struct buf path;
+	struct buf path, dsn;
 	char size[32] = "";
 	int r;
 
@@ -182,10 +190,14 @@ write_mail(struct transaction *x, struct trouble *t)
 		(void)snprintf(size, sizeof(size), " SIZE=%llu",
 		    (unsigned long long)message_size(mail));
 	buf_init(&path, ADDRESS_MAX);
+	buf_init(&dsn, DSN_MAX);
 	write_path(mail->sender, &path);
+	if (wants_dsn(x))
+		(void)dsn_write_mail(mail->dsn, &dsn);
 	session_enter(x->c, PHASE_MAIL);
-	r = session_command(x->c, t, "MAIL FROM:<%s>%s%s%s", path.s, size, body,
-	    envelope_has_8bit(x) ? " SMTPUTF8" : "");
+	r = session_command(x->c, t, "MAIL FROM:<%s>%s%s%s%s", path.s, size,
+	    body, envelope_has_8bit(x) ? " SMTPUTF8" : "", dsn.s);
+	buf_done(&dsn);
 	buf_done(&path);
 	return r;
 }
@@ -193,12 +205,16 @@ write_mail(struct transaction *x, struct trouble *t)
 static int
 write_recipient(struct transaction *x, size_t i, struct trouble *t)
 {
-	struct buf path;
+	struct buf path, dsn;
 	int r;
 
 	buf_init(&path, ADDRESS_MAX);
+	buf_init(&dsn, DSN_MAX);
 	write_path(&x->mail->recipients[x->batch[i]], &path);
-	r = session_command(x->c, t, "RCPT TO:<%s>", path.s);
+	if (wants_dsn(x))
+		(void)dsn_write_rcpt(x->mail->dsn, &dsn);
+	r = session_command(x->c, t, "RCPT TO:<%s>%s", path.s, dsn.s);
+	buf_done(&dsn);
 	buf_done(&path);
 	return r;
 }

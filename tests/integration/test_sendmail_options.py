@@ -40,8 +40,9 @@ class Result:
         return self._addresses("RCPT TO:")
 
     def _addresses(self, verb):
-        return [c[len(verb):].strip("<>") for c in self.record["commands"]
-                if c.startswith(verb)]
+        # without parameters
+        return [c[len(verb):].partition("> ")[0].strip("<>")
+                for c in self.record["commands"] if c.startswith(verb)]
 
     @property
     def header(self):

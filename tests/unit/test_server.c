@@ -20,9 +20,10 @@ enum {
 };
 
 #define GREETING "220 here.example ESMTP sendmail365\r\n"
-#define EHLO                                                          \
-	"250-here.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n"     \
-	"250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n" \
+#define EHLO                                                      \
+	"250-here.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n" \
+	"250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n"  \
+	"250-SMTPUTF8\r\n"                                        \
 	"250 CHUNKING\r\n"
 #define OK  "250 2.0.0 Ok\r\n"
 #define BYE "221 2.0.0 Bye\r\n"
