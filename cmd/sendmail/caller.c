@@ -3,6 +3,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/alloc.h"
@@ -28,7 +29,8 @@ add_login(struct buf *b, const char *login)
 	return buf_puts(b, login + 1);
 }
 
-/* The part of the gecos field in front of room and telephone numbers. */
+/* The part of the gecos field in front of room and telephone numbers, which
+ * end at the same characters as for Postfix. */
 static char *
 name_of_gecos(const char *gecos, const char *login)
 {
@@ -37,7 +39,8 @@ name_of_gecos(const char *gecos, const char *login)
 	char *name;
 
 	buf_init(&b, FULL_NAME_MAX);
-	for (const char *p = gecos; *p != '\0' && *p != ',' && r == 0; p++)
+	for (const char *p = gecos;
+	     *p != '\0' && strchr(",;%", *p) == NULL && r == 0; p++)
 		r = *p == '&' ? add_login(&b, login) : buf_putc(&b, *p);
 	name = buf_take(&b);
 	buf_done(&b);

@@ -150,7 +150,8 @@ LARGE = {
     "WordPress wp_mail()": Caller(
         "/usr/share/wordpress/wp-includes/pluggable.php",
         ["php", "-r", WORDPRESS], (BCC, CC, TO), user="jdoe",
-        body="one\n.\ntwo\n", is_part=True, reply_to="wordpress@site.example", refused=1),
+        body="one\n.\ntwo\n", is_part=True, refused=1,
+        reply_to="wordpress@site.example"),
     "nodemailer": Caller(
         "/usr/share/nodejs/nodemailer", ["node", "-e", NODEMAILER %
                                          "{sendmail: true}"], (BCC, TO),

@@ -103,8 +103,9 @@ LIST_CHANGES = """
 d=$(mktemp -d) && mkdir -p $d/DEBIAN $d/usr/share/doc/zz &&
 printf 'Package: zz\\nVersion: 2\\nArchitecture: all\\n%s' \
     'Maintainer: x <x@x>\nDescription: x\n' >$d/DEBIAN/control &&
-printf 'zz (2) unstable; urgency=low\\n\\n  * A change.\\n\\n -- x <x@x.org>  %s' \
-    'Sat, 21 Nov 2026 07:37:54 +0000' | gzip >$d/usr/share/doc/zz/changelog.gz &&
+printf 'zz (2) unstable; urgency=low\\n\\n  * A change.\\n\\n -- x <%s>  %s' \
+    x@x.org 'Sat, 21 Nov 2026 07:37:54 +0000' |
+    gzip >$d/usr/share/doc/zz/changelog.gz &&
 dpkg-deb -b $d zz.deb >/dev/null &&
 apt-listchanges --frontend=mail --email-address=root --show-all \
     --which=changelogs zz.deb
@@ -129,9 +130,9 @@ CALLERS = {
     "mb_send_mail()": Caller(
         "/etc/php/8.2/mods-available/mbstring.ini",
         ["php", "-r", 'mb_language("uni"); exit(mb_send_mail('
-         '"to@fabrikam.example", "s", "J\u00f6rg\\n", "From: web@site.example")'
-         " ? 0 : 1);"], (TO,), body="J\u00f6rg\n", is_part=True,
-        reply_to=AUTHOR, refused=1),
+         '"to@fabrikam.example", "s", "J\u00f6rg\\n", '
+         '"From: web@site.example") ? 0 : 1);'], (TO,), body="J\u00f6rg\n",
+        is_part=True, reply_to=AUTHOR, refused=1),
     "PHPMailer isMail": Caller(
         "/usr/share/php/libphp-phpmailer/autoload.php",
         ["php", "-r", PHPMAILER % "isMail"], (BCC, CC, TO), user="jdoe",
@@ -236,8 +237,8 @@ CALLERS = {
         files={"forward.rc": ":0\n! to@fabrikam.example\n"}),
     "vacation": Caller(
         "vacation", "echo 'Subject: away\n\nI am away.' "
-        ">/var/jdoe/.vacation.msg; vacation -I; exec vacation jdoe", (TO,), user="jdoe",
-        subject="away", body="I am away.\n",
+        ">/var/jdoe/.vacation.msg; vacation -I; exec vacation jdoe", (TO,),
+        user="jdoe", subject="away", body="I am away.\n",
         stdin=b"From to@fabrikam.example Mon Jan  1 00:00:00 2026\n"
         b"From: to@fabrikam.example\nTo: jdoe@web1\nSubject: s\n\nbody\n"),
     "sudo": Caller(

@@ -39,7 +39,8 @@ def test_nothing_is_asked_of_a_server_that_does_not_offer_it(given):
     assert spoken(mail.tenant, "RCPT") == [f"RCPT TO:<{BOSS}>"]
 
 
-@pytest.mark.parametrize("value", ["a\r\nRSET", "x\ny", "j\u00f6rg", "a" * 101])
+@pytest.mark.parametrize("value", [
+    "a\r\nRSET", "x\ny", "j\u00f6rg", "a" * 101])
 def test_values_never_become_commands(mail, value):
     assert_sent(mail.sendmail("-V", value, "-N", value, BOSS, stdin=MESSAGE))
     assert "ENVID" not in spoken(mail.tenant, "MAIL")[0]

@@ -358,6 +358,7 @@ def test_full_name_of_the_password_file(front, tmp_path):
               tmp_path / "passwd"]
     for gecos, wanted in [("Jane & Doe,Room 1,555", "Jane Jdoe Doe <jdoe>"),
                           ("&", "Jdoe <jdoe>"), (",Room 1", "jdoe"),
+                          ("Jane; x", "Jane <jdoe>"), ("J%x", "J <jdoe>"),
                           ("", "jdoe"), ("Doe (x)", '"Doe (x)" <jdoe>')]:
         (tmp_path / "passwd").write_text(
             f"jdoe:x:0:0:{gecos}:/:/bin/sh\n")

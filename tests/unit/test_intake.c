@@ -937,6 +937,80 @@ test_large_bodies(void **state)
 	options_done(&o);
 }
 
+/* A message in two pieces that comes from a function, or breaks off. */
+struct pieces {
+	const char *texts[2];
+	size_t given;
+	int os_error; /* where the end should be, or 0 */
+};
+
+static ssize_t
+read_piece(void *context, void *data, size_t size)
+{
+	struct pieces *p = context;
+	const char *text;
+
+	if (p->given == N_ELEMENTS(p->texts)) {
+		errno = p->os_error;
+		return p->os_error != 0 ? -1 : 0;
+	}
+	text = p->texts[p->given++];
+	assert_true(strlen(text) <= size);
+	memcpy(data, text, strlen(text));
+	return (ssize_t)strlen(text);
+}
+
+static int
+take_pieces(struct pieces *p, struct buf *body, struct failure *f)
+{
+	struct mailbox names[] = { { .local = xstrdup("a"),
+				       .domain = xstrdup("x") },
+		{ .local = xstrdup("a"), .domain = xstrdup("X") } };
+	const struct mailbox_list given = { names, N_ELEMENTS(names) };
+	const struct intake_options options = {
+		.read = read_piece,
+		.context = p,
+		.ignores_dots = true,
+		.sender = names[0],
+		.given = &given,
+	};
+	struct intake in;
+	struct span block = { NULL, 0 };
+	int r = intake_start(&in, -1, &options, f);
+
+	do {
+		if (r == 0)
+			r = intake_body(&in, &block, f);
+		if (r == 0)
+			assert_int_equal(buf_span(body, block), 0);
+	} while (r == 0 && block.len > 0);
+	if (r == 0)
+		assert_int_equal(in.recipients.count, 1);
+	intake_done(&in);
+	for (size_t i = 0; i < N_ELEMENTS(names); i++)
+		mailbox_done(&names[i]);
+	return r;
+}
+
+static void
+test_message_that_a_function_gives(void **state)
+{
+	struct pieces p = { .texts = { "Subject: s\n", "\nbody\n.\n" } };
+	struct failure f;
+	struct buf body;
+
+	(void)state;
+	buf_init(&body, 100);
+	assert_int_equal(take_pieces(&p, &body, &f), 0);
+	assert_string_equal(body.s, "body\r\n.\r\n");
+	buf_reset(&body);
+	p.given = 0;
+	p.os_error = ECONNRESET;
+	assert_int_equal(take_pieces(&p, &body, &f), -1);
+	assert_int_equal(f.kind, FAILURE_LATER);
+	buf_done(&body);
+}
+
 int
 main(void)
 {
@@ -957,6 +1031,7 @@ main(void)
 		cmocka_unit_test(test_nul_octets),
 		cmocka_unit_test(test_body_rules_begin_with_the_body),
 		cmocka_unit_test(test_large_bodies),
+		cmocka_unit_test(test_message_that_a_function_gives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
