@@ -366,6 +366,7 @@ submit_data(struct session *s, struct failure *f)
 	struct submission submission = {
 		.sender = &io.sender,
 		.config_file = s->options->config_file,
+		.delivery = s->options->delivery,
 		.dsn = &s->dsn,
 		.is_verbose = s->options->is_verbose,
 	};

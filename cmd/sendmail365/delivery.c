@@ -165,6 +165,7 @@ deliver(struct worker *w, const struct settlement *s, struct ipc *out)
 		.recipients = &envelope->recipients,
 		.message = s->message,
 		.user = user_name(s->entry->id.uid, &user),
+		.dsn = &envelope->dsn,
 		.is_kept = true,
 	};
 	char id[SPOOL_ID_SIZE];

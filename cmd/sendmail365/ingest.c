@@ -77,6 +77,7 @@ begin_message(
 	const struct spool_envelope e = {
 		.sender = envelope->sender,
 		.recipients = envelope->recipients,
+		.dsn = envelope->dsn,
 	};
 
 	r->delivery = delivery_of(r, envelope);

@@ -97,9 +97,11 @@ queue_message(const struct config *config, struct spool *spool,
     const struct delivery_input *input, struct spool_writer *w,
     struct failure *f)
 {
+	static const struct dsn nothing;
 	const struct spool_envelope envelope = {
 		.sender = *input->sender,
 		.recipients = *input->recipients,
+		.dsn = input->dsn != NULL ? *input->dsn : nothing,
 	};
 	int64_t due_ms =
 	    ((int64_t)time(NULL) + config->queue_retry_first) * MS_PER_SECOND;

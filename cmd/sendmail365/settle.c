@@ -256,6 +256,10 @@ notify(const struct settlement *s, const char *id)
 		log_info("%s: no notice is sent about a notice", id);
 		return;
 	}
+	if (to == &envelope->sender && !dsn_wants_failure(&envelope->dsn)) {
+		log_info("%s: its sender wants no notice", id);
+		return;
+	}
 	if (write_notice(s, to, &f) == -1)
 		log_error("%s: no notice could be sent: %s", id, f.text);
 }

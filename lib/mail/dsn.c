@@ -1,6 +1,5 @@
 #include "mail/dsn.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -148,6 +147,12 @@ dsn_take_parameter(struct dsn *d, struct span word)
 			(void)parameters[i].take(
 			    d, (struct span){ word.s + len, word.len - len });
 	}
+}
+
+bool
+dsn_wants_failure(const struct dsn *d)
+{
+	return d->notify == 0 || (d->notify & DSN_FAILURE) != 0;
 }
 
 int

@@ -7,6 +7,8 @@
 #ifndef MAIL_DSN_H
 #define MAIL_DSN_H
 
+#include <stdbool.h>
+
 #include "core/buf.h"
 
 enum {
@@ -41,6 +43,10 @@ int dsn_take_xtext(struct dsn *d, struct span text);
 /* Take what "RET=...", "ENVID=..." or "NOTIFY=..." says; other words are
  * nothing to this module. */
 void dsn_take_parameter(struct dsn *d, struct span word);
+
+/* Does the sender want to be told that a message has failed?  Unless it said
+ * what it wants, it does. */
+bool dsn_wants_failure(const struct dsn *d);
 
 /* Append " RET=HDRS ENVID=...", what goes behind MAIL, or nothing. */
 int dsn_write_mail(const struct dsn *d, struct buf *b);

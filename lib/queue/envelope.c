@@ -21,6 +21,17 @@ static_assert(ENVELOPE_FIRST_LINE ==
 	sizeof(FIRST_PREFIX) - 1 + HEAD_DIGITS + 1 + CONTENT_DIGITS + 1,
     "the first line has another length");
 
+static int
+format_dsn(struct buf *b, const struct dsn *dsn)
+{
+	if (dsn->notify == 0 && dsn->ret == '\0' && dsn->envid[0] == '\0')
+		return 0;
+	if (buf_putc(b, 'D') == -1 || dsn_write_mail(dsn, b) == -1 ||
+	    dsn_write_rcpt(dsn, b) == -1)
+		return -1;
+	return buf_putc(b, '\n');
+}
+
 int
 envelope_write(
     struct buf *b, uint32_t uid, const struct spool_envelope *envelope)
@@ -32,6 +43,8 @@ envelope_write(
 		r = mailbox_write_address(b, &envelope->sender);
 	if (r == 0)
 		r = buf_puts(b, envelope->is_notice ? "\nO notice\n" : "\n");
+	if (r == 0)
+		r = format_dsn(b, &envelope->dsn);
 	for (size_t i = 0; i < envelope->recipients.count && r == 0; i++) {
 		r = buf_puts(b, "R ");
 		if (r == 0)
@@ -88,7 +101,18 @@ take_recipient(struct spool_envelope *e, struct span value)
 	return NULL;
 }
 
-/* One line without its end: "U 1000", "S a@x", "R b@x", "O notice". */
+/* "RET=HDRS ENVID=x NOTIFY=NEVER", some of them. */
+static void
+take_dsn(struct spool_envelope *e, struct span value)
+{
+	struct span word;
+
+	while ((word = span_cut_word(&value)).len > 0)
+		dsn_take_parameter(&e->dsn, word);
+}
+
+/* One line without its end: "U 1000", "S a@x", "R b@x", "O notice",
+ * "D NOTIFY=NEVER". */
 static const char *
 take_line(struct spool_envelope *e, uint32_t uid, struct span line)
 {
@@ -110,6 +134,9 @@ take_line(struct spool_envelope *e, uint32_t uid, struct span line)
 		return NULL;
 	case 'R':
 		return take_recipient(e, value);
+	case 'D':
+		take_dsn(e, value);
+		return NULL;
 	case 'O':
 		e->is_notice = span_is(value, "notice");
 		return e->is_notice ? NULL : "an option is unknown";

@@ -23,6 +23,7 @@
 
 #include "core/buf.h"
 #include "mail/address.h"
+#include "mail/dsn.h"
 #include "mail/mailbox.h"
 
 enum {
@@ -35,6 +36,7 @@ enum {
 struct spool_envelope {
 	struct mailbox sender; /* may be null */
 	struct mailbox_list recipients;
+	struct dsn dsn; /* what the sender wants to be told */
 	bool is_notice; /* a report of ours: never answered by another */
 };
 

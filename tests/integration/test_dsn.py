@@ -1,6 +1,8 @@
 """-N, -R and -V: what the sender wants to know, asked of Exchange."""
 import pytest
-from support import BOSS, MESSAGE, assert_sent, spoken
+from fake365 import Rule
+from service import Service
+from support import BOSS, COLLEAGUE, MESSAGE, assert_sent, spoken
 
 ENVELOPE = (b"EHLO c\r\nMAIL FROM:<alerts@contoso.example> RET=HDRS "
             b"ENVID=env+2Bid\r\nRCPT TO:<boss@contoso.example> "
@@ -45,6 +47,53 @@ def test_values_never_become_commands(mail, value):
     assert_sent(mail.sendmail("-V", value, "-N", value, BOSS, stdin=MESSAGE))
     assert "ENVID" not in spoken(mail.tenant, "MAIL")[0]
     assert not spoken(mail.tenant, "RSET")
+
+
+# ---- through the queue ----
+
+@pytest.fixture
+def make_service(given):
+    made = []
+
+    def make(*rules, **options):
+        made.append(Service(given(*rules, **options), retry_first="1s"))
+        return made[-1].configure().start()
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.mark.parametrize("words, stdin", [
+    (["-N", "failure,delay", "-R", "hdrs", "-V", "env+id", BOSS], MESSAGE),
+    (["-bs"], ENVELOPE + b"QUIT\r\n")], ids=["options", "bs"])
+def test_the_queue_keeps_what_was_asked_for(make_service, words, stdin):
+    service = make_service(Rule("connect", "close", nth=1))
+    done = service.sendmail(*words, stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, b"")
+    tenant = service.mail.tenant
+    assert tenant.wait_for_messages(1)
+    assert spoken(tenant, "MAIL")[0].endswith(" RET=HDRS ENVID=env+2Bid")
+    assert spoken(tenant, "RCPT") == [
+        f"RCPT TO:<{BOSS}> NOTIFY=FAILURE,DELAY"]
+
+
+@pytest.mark.parametrize("notify, count", [
+    ("never", 0), ("success,delay", 0), ("failure", 1)])
+def test_who_wants_no_notice_gets_none(make_service, notify, count):
+    service = make_service(recipients={BOSS: "550 5.1.10 unknown"})
+    assert_sent(service.sendmail("-N", notify, "-f", COLLEAGUE, BOSS,
+                                 stdin=MESSAGE))
+    service.wait_for_log(r"status=bounced")
+    service.wait_until_empty()
+    assert len(service.mail.tenant.messages) == count
+
+
+def test_bs_answers_when_the_message_is_queued(make_service):
+    service = make_service(Rule("connect", "close"))
+    done = service.sendmail("-bs", stdin=ENVELOPE + ENVELOPE + b"QUIT\r\n")
+    assert done.stdout.count(b"\r\n250 2.0.0 Ok\r\n") == 2
+    assert len(service.files()) == 2
 
 
 # ---- addresses that are not ASCII ----

@@ -70,6 +70,9 @@ make_envelope(const char *sender, const char *recipient)
 	    mailbox_parse_sender(span_of(sender), &e.sender, &f), 0);
 	assert_int_equal(mailbox_parse(span_of(recipient), &m, &f), 0);
 	mailbox_list_take(&e.recipients, m);
+	dsn_take_parameter(&e.dsn, span_of("RET=HDRS"));
+	dsn_take_parameter(&e.dsn, span_of("ENVID=a+2Bb"));
+	dsn_take_parameter(&e.dsn, span_of("NOTIFY=NEVER"));
 	return e;
 }
 
@@ -142,6 +145,9 @@ check_content(struct fixture *x, struct spool_id id, struct span want)
 	assert_int_equal(m.envelope.recipients.count, 1);
 	assert_string_equal(m.envelope.recipients.items[0].local, "root");
 	assert_false(m.envelope.is_notice);
+	assert_int_equal(m.envelope.dsn.notify, DSN_NEVER);
+	assert_int_equal(m.envelope.dsn.ret, 'H');
+	assert_string_equal(m.envelope.dsn.envid, "a+2Bb");
 	spool_message_done(&m);
 }
 
