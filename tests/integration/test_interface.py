@@ -381,7 +381,8 @@ def test_help_fits_a_screen(front):
 @pytest.mark.parametrize("words, wanted", [
     (["su"], {"submit"}), (["--"], {"--help", "--version"}),
     (["explain", "--u"], {"--user"}), (["submit", "--dry"], {"--dry-run"}),
-    (["check", "-"], {"-C"}), (["submit", "a@"], set()),
+    (["check", "-"], {"-C"}), (["queue", "re"], {"retry", "release"}),
+    (["queue", "--f"], {"--failed"}), (["submit", "a@"], set()),
     (["explain", "--user", "roo"], {"root"}),
     (["check", "-C", "/etc/passw"], {"/etc/passwd"}),
 ])
