@@ -205,6 +205,18 @@ def test_php_mail_returns_false_when_exchange_refuses(host):
 
 
 @needs("php")
+@pytest.mark.parametrize("reply, status", [
+    ("451 4.7.0 Temporary server error", 75), ("550 5.1.1 unknown", 67),
+    ("552 5.3.4 too large", 65)])
+def test_php_mail_returns_false_for_every_status(host, reply, status):
+    """75 is no success either."""
+    host.tenant.scenario = Scenario(Rule("final", "reply", reply))
+    done = host.run(SENDMAIL, "-C", host.config, TO, stdin=b"s\n")
+    assert done.returncode == status
+    assert php_mail(host).returncode == 1
+
+
+@needs("php")
 def test_php_mail_returns_false_when_the_secret_is_wrong(host):
     (host.folder / "client-secret").write_text("not-the-right~secret\n")
     done = php_mail(host, body='str_repeat("0123456789abcde\\n", 30000)')

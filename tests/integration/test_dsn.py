@@ -64,6 +64,7 @@ def make_service(given):
         one.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words, stdin", [
     (["-N", "failure,delay", "-R", "hdrs", "-V", "env+id", BOSS], MESSAGE),
     (["-bs"], ENVELOPE + b"QUIT\r\n")], ids=["options", "bs"])
@@ -78,6 +79,7 @@ def test_the_queue_keeps_what_was_asked_for(make_service, words, stdin):
         f"RCPT TO:<{BOSS}> NOTIFY=FAILURE,DELAY"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notify, count", [
     ("never", 0), ("success,delay", 0), ("failure", 1)])
 def test_who_wants_no_notice_gets_none(make_service, notify, count):
@@ -89,6 +91,7 @@ def test_who_wants_no_notice_gets_none(make_service, notify, count):
     assert len(service.mail.tenant.messages) == count
 
 
+@pytest.mark.slow
 def test_bs_answers_when_the_message_is_queued(make_service):
     service = make_service(Rule("connect", "close"))
     done = service.sendmail("-bs", stdin=ENVELOPE + ENVELOPE + b"QUIT\r\n")
