@@ -16,6 +16,9 @@ from support import (ALERTS, BOSS, BUILD, COLLEAGUE, IS_PLAIN, MESSAGE,
                      assert_fatal, assert_sent, children_of, message,
                      wait_until)
 
+#: valgrind knows no Landlock, and the service's clocks are not for it.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def service(mail):

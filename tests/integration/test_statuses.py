@@ -29,7 +29,7 @@ def test_success_is_silent(mail):
     (["--bogus", BOSS], ["unknown option", "--bogus"]),
     (["-f"], ["-f", "needs a value"]),
     (["-bz"], ["unknown mode", "-bz"]),
-    (["-bs"], ["-bs", "not available"]),
+    (["-bd"], ["-bd", "not available"]),
     (["-f", "two@a.example,three@a.example", BOSS], ["-f"]),
     (["-f", "@", BOSS], ["-f"]),
 ], ids=" ".join)
