@@ -112,7 +112,8 @@ submit_once(const struct attempt *a)
 /*
  * The connection broke before the server said a word about the message.  On a
  * session that has been idle that says nothing but that the server had tired
- * of it: make those recipients pending again.
+ * of it: make those recipients pending again.  A server that has answered MAIL
+ * was awake, and may have the message.
  */
 static bool
 has_lost_idle_session(const struct attempt *a, const bool *was_pending)
@@ -120,7 +121,8 @@ has_lost_idle_session(const struct attempt *a, const bool *was_pending)
 	struct outcome *outcomes = a->d->outcomes;
 	size_t count = a->d->plan.recipients.count;
 
-	if (!submission_is_reused(a->submission))
+	if (!submission_is_reused(a->submission) ||
+	    smtp_has_answered(submission_session(a->submission)))
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (was_pending[i] &&

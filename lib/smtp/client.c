@@ -134,6 +134,7 @@ session_reply(struct smtp *c, struct trouble *t)
 	buf_done(&line);
 	if (r == -1)
 		return session_failed(c, t);
+	c->has_answered = true;
 	/* RFC 5321 3.8: the server closes after 421, whenever it says so. */
 	if (c->reply.code == 421)
 		c->is_broken = true;
@@ -421,7 +422,14 @@ smtp_renew(struct smtp *c)
 		return false;
 	}
 	c->end = clock_deadline(SESSION_SECONDS);
+	c->has_answered = false;
 	return true;
+}
+
+bool
+smtp_has_answered(const struct smtp *c)
+{
+	return c->has_answered;
 }
 
 const char *

@@ -78,6 +78,9 @@ int smtp_open(
  */
 bool smtp_renew(struct smtp *c);
 
+/* Since it was opened or renewed the server has answered something. */
+bool smtp_has_answered(const struct smtp *c);
+
 /* "host[address]:port", for logs. */
 const char *smtp_relay(const struct smtp *c);
 

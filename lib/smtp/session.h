@@ -41,6 +41,7 @@ struct smtp {
 	bool is_exchange;      /* takes a long initial response */
 	bool is_broken;        /* nothing can be sent any more */
 	bool needs_reset;      /* RSET before the next MAIL */
+	bool has_answered;     /* since it was opened or renewed */
 	struct reply reply;    /* the last one */
 };
 

@@ -327,6 +327,16 @@ def test_a_server_that_hangs_up_is_called_again(make_service, rule):
     assert len(service.mail.tenant.messages) == 2
 
 
+def test_what_may_have_arrived_is_not_sent_again_at_once(make_service):
+    service = make_service(
+        Rule("final", "lose", nth=2), queue={"retry_first": "1h"}).start()
+    send_one_by_one(service, 1)
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    service.wait_for_log("status=deferred .*it may have been delivered")
+    assert len(service.mail.tenant.messages) == 2
+    assert len(service.files()) == 1
+
+
 def test_a_failed_message_does_not_spoil_the_session(make_service):
     service = make_service(recipients={COLLEAGUE: "550 5.1.10 no"}).start()
     send_one_by_one(service, 1)
