@@ -546,13 +546,28 @@ check_limits(
 		    (unsigned long long)c->size_max);
 		return failure_dsn(&t->failure, "5.3.4");
 	}
-	if ((c->extensions & EXT_SMTPUTF8) == 0 && envelope_has_8bit(x)) {
-		(void)failure_set(&t->failure, FAILURE_PEER,
-		    "%s does not take addresses with non-ASCII letters",
-		    c->relay);
-		return failure_dsn(&t->failure, "5.6.7");
-	}
 	return 0;
+}
+
+/* Refuse the addresses that the server cannot be told: the recipient's own,
+ * or, for all of them, the sender's. */
+static void
+refuse_8bit(const struct smtp *c, const struct smtp_mail *mail,
+    struct outcome *outcomes)
+{
+	bool has_sender = mailbox_has_8bit(mail->sender);
+	struct trouble t = {
+		.scope = has_sender ? SCOPE_MESSAGE : SCOPE_RECIPIENT,
+	};
+
+	if (c->extensions & EXT_SMTPUTF8)
+		return;
+	(void)failure_set(&t.failure, FAILURE_PEER,
+	    "%s does not take addresses with non-ASCII letters", c->relay);
+	(void)failure_dsn(&t.failure, "5.6.7");
+	for (size_t i = 0; i < mail->recipient_count; i++)
+		if (has_sender || mailbox_has_8bit(&mail->recipients[i]))
+			outcomes_set(&outcomes[i], 1, &t);
 }
 
 void
@@ -565,6 +580,7 @@ smtp_send(struct smtp *c, const struct smtp_mail *mail,
 	int r = 0;
 
 	assert(recipients_per_message > 0);
+	refuse_8bit(c, mail, outcomes);
 	do {
 		x = (struct transaction){
 			.c = c,

@@ -11,6 +11,7 @@ GONE = "gone@contoso.example"
 SHY = "shy@contoso.example"
 BUSY = "busy@contoso.example"
 SLOW = "slow@contoso.example"
+JÖRG = "jörg@contoso.example"
 
 ANSWERS = {
     GONE: "550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found",
@@ -158,6 +159,18 @@ def test_recipient_without_a_domain_is_given_one(given):
     assert_sent(mail.sendmail("root", stdin=MESSAGE))
     [sent] = mail.tenant.messages
     assert sent.recipients == ["root@contoso.example"]
+
+
+@pytest.mark.parametrize("sender, expected", [
+    (ALERTS, {GOOD: "sent 2.0.0", JÖRG: "bounced 5.6.7", BOSS: "sent 2.0.0"}),
+    (JÖRG, dict.fromkeys([GOOD, JÖRG, BOSS], "bounced 5.6.7")),
+])
+def test_address_that_the_server_cannot_be_told(given, sender, expected):
+    mail = given(drop={"SMTPUTF8"}, config={"send_as": JÖRG})
+    result = mail.sendmail("-v", "-f", sender, *expected, stdin=MESSAGE)
+    assert outcomes(result) == expected
+    assert result.returncode == 65
+    assert b"non-ASCII" in result.stderr
 
 
 def test_1000_recipients_of_which_some_are_refused(given):
