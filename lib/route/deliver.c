@@ -324,6 +324,10 @@ delivery_refusal(const struct delivery *d, struct failure *f)
 {
 	const struct outcome *refused = first_of(d, OUTCOME_REFUSED);
 
+	if (d->refusal.kind != FAILURE_NONE) {
+		*f = d->refusal;
+		return -1;
+	}
 	if (refused == NULL)
 		refused = first_of(d, OUTCOME_LATER);
 	if (refused == NULL)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/failure.h"
 #include "mail/aliases.h"
 #include "mail/dsn.h"
 #include "mail/header.h"
@@ -54,6 +55,7 @@ struct delivery {
 	struct aliases *aliases;
 	struct rewrite_plan plan;
 	struct outcome *outcomes; /* one for each recipient of the plan */
+	struct failure refusal;   /* of the message; kind NONE: there is none */
 	int64_t started_ms;       /* clock_ms() */
 };
 
@@ -94,8 +96,8 @@ const struct spill *delivery_content(const struct delivery *d,
 int delivery_summary(
     const struct delivery *d, struct buf *text, struct failure *f);
 
-/* 0, or -1 with the failure of the first recipient that cannot be sent to as
- * the plan stands. */
+/* 0, or -1 with why the message, or else the first of the recipients, cannot
+ * be sent as the plan stands. */
 int delivery_refusal(const struct delivery *d, struct failure *f);
 
 /* Release the contents; done twice is fine. */

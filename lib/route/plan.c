@@ -422,6 +422,7 @@ delivery_plan(const struct config *config, const struct delivery_input *input,
 	if (p.trouble.failure.kind != FAILURE_NONE)
 		outcomes_set(
 		    out->outcomes, out->plan.recipients.count, &p.trouble);
+	out->refusal = p.trouble.failure;
 	mailbox_done(&p.author);
 	free(p.mail_name);
 	free(p.host_name);

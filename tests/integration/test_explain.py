@@ -188,6 +188,7 @@ def test_message_that_nobody_may_send(given):
     assert f"recipient   <{BOSS}>: not sent\n      <x@web1.example> is" in text
     assert (plan["sender"], plan["recipients"], plan["edits"]) == ("", [], [])
     assert "add it there, or say in [rewrite]" in plan["refused"][BOSS]
+    explain(mail, "x@web1.example", status=78)
     shown = mail.sendmail365(
         "submit", "--dry-run", "-f", "x@web1.example", BOSS,
         stdin=b"Subject: x\n\nx\n")
