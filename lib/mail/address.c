@@ -619,6 +619,23 @@ is_at_end(const struct cursor *c)
 	return next_but_comments(&ahead).kind == TOKEN_END;
 }
 
+/* There must not be more of this address: in "a@x@y" and "a @ x . com" what is
+ * before the cursor is the address of somebody else. */
+static int
+check_whole(struct cursor *c)
+{
+	struct cursor ahead = *c;
+	struct token t = next_but_comments(&ahead);
+
+	if (t.kind == TOKEN_END)
+		return 0;
+	if (token_is(&t, '@'))
+		return refuse(c, "nothing is before the @");
+	if (!t.follows_blank || c->at[-1] == '.' || t.text.s[0] == '.')
+		return refuse(c, "it is no address");
+	return 0;
+}
+
 /* "a@x", "root", or "a@x b@y": several need a domain each, for words in a row
  * are a name that lacks its address. */
 static void
@@ -629,7 +646,8 @@ harvest_specs(struct harvest *h, const struct entry *e, bool is_alone)
 	for (bool is_first = true; !is_at_end(&c); is_first = false) {
 		struct mailbox m = { NULL, NULL, NULL };
 
-		if (parse_spec(&c, &m) == 0 && m.domain == NULL &&
+		if (parse_spec(&c, &m) == 0 && check_whole(&c) == 0 &&
+		    m.domain == NULL &&
 		    !(is_first && is_alone && is_at_end(&c)))
 			(void)refuse(&c, "it is no address");
 		if (c.problem != NULL) {
