@@ -289,12 +289,12 @@ is_routed_well(const struct config *c, const struct mailbox *m)
 		const struct rule *rule = &c->route_rules.items[i];
 		bool is_open = rule->pattern.kind == PATTERN_USER ||
 		    rule->pattern.kind == PATTERN_NAME;
-		bool is_allowed =
-		    account_allows(&c->accounts[rule->account], m);
+		bool is_allowed;
 
-		if (is_open && is_allowed)
-			return true;
-		if (!is_open && pattern_matches(&rule->pattern, &subject))
+		if (!is_open && !pattern_matches(&rule->pattern, &subject))
+			continue;
+		is_allowed = account_allows(&c->accounts[rule->account], m);
+		if (is_allowed || !is_open)
 			return is_allowed;
 	}
 	return account_allows(&c->accounts[c->route_default.account], m);
