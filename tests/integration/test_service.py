@@ -13,7 +13,7 @@ import pytest
 from fake365 import Rule
 from service import Service
 from support import (ALERTS, BOSS, BUILD, COLLEAGUE, IS_PLAIN, MESSAGE,
-                     assert_fatal, assert_sent, children_of, message,
+                     STUCK, assert_fatal, assert_sent, children_of, message,
                      wait_until)
 
 #: valgrind knows no Landlock, and the service's clocks are not for it.
@@ -544,3 +544,26 @@ def test_ingest_processes_are_locked_up(service):
         status = f.read()
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
+
+
+def call_at_once(service, count):
+    """So many callers who say nothing but QUIT are answered."""
+    service.signal(signal.SIGSTOP)  # meanwhile they queue up
+    callers = []
+    for _ in range(count):
+        caller = socket.socket(socket.AF_UNIX)
+        caller.settimeout(STUCK)
+        caller.connect(str(service.socket))
+        caller.sendall(b"QUIT\r\n")
+        callers.append(caller)
+    service.signal(signal.SIGCONT)
+    for caller in callers:
+        with caller, caller.makefile("rb") as answers:
+            assert [line[:3] for line in answers] == [b"220", b"221"]
+
+
+def test_callers_that_come_at_once_are_all_served(service):
+    service.start()
+    call_at_once(service, 3)
+    # Some find an idle process, and for the others one is started.
+    call_at_once(service, 20)
