@@ -1,13 +1,14 @@
 """The tenant's accounts: mailboxes, the application, and its tokens."""
 
 import base64
+import collections
 import json
 import secrets
 import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import Deque, Dict, List, Optional, Tuple
 
 ALERTS = "alerts@contoso.example"
 PASSWORD = "Pa55-w0rd, of course"
@@ -27,6 +28,8 @@ class Mailbox:
     recipient_limit: int = 500  # above: 550 5.5.3
     recipients_at_once: Optional[int] = None  # above: 452 4.5.3
     connection_limit: int = 3  # above: 432 4.3.2
+    #: messages in so many seconds, any that long; above: 550 5.2.2
+    rate: Optional[Tuple[int, float]] = None
     send_limit: Optional[int] = None  # octets; above: 554 5.2.0
     smtp_auth_disabled: str = ""  # "Tenant" or "Mailbox": 535 5.7.139
 
@@ -63,6 +66,7 @@ class Directory:
         self._lock = threading.Lock()
         self._tokens: Dict[str, Token] = {}
         self._present: Dict[str, List[object]] = {}
+        self._sent: Dict[str, Deque[float]] = {}
         self.mailboxes = {
             address.lower(): Mailbox(address, **options)
             for address, options in mailboxes.items()
@@ -123,6 +127,21 @@ class Directory:
         with self._lock:
             place = self._present[mailbox.address].index(session)
             return place >= mailbox.connection_limit
+
+    def is_too_fast(self, mailbox: Mailbox) -> bool:
+        """Count a message, unless it is above the mailbox's rate."""
+        if mailbox.rate is None:
+            return False
+        count, seconds = mailbox.rate
+        now = time.monotonic()
+        with self._lock:
+            sent = self._sent.setdefault(
+                mailbox.address, collections.deque(maxlen=count)
+            )
+            if len(sent) == count and now - sent[0] < seconds:
+                return True
+            sent.append(now)
+            return False
 
 
 def _jwt(

@@ -209,7 +209,14 @@ class Submission(Exchange, Host):
                 "MessageSubmissionExceededException.MapiExceptionMax"
                 f"SubmissionExceeded; [Hostname={self.store}]"
             )
-        return super().refuse_message(raw)
+        refusal = super().refuse_message(raw)
+        if refusal or not self.tenant.directory.is_too_fast(self.mailbox):
+            return refusal
+        return (
+            "550 5.2.2 Submission quota exceeded, "
+            "STOREDRV.Submission.Exception:SubmissionQuotaExceededException; "
+            f"[Hostname={self.store}]"
+        )
 
     def refuse_author(self, header: email.message.Message) -> str:
         refusal = super().refuse_author(header)

@@ -37,6 +37,7 @@ class Line:
     phase: str
     text: str
     tls: bool
+    time: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Message:
     tls: bool
     hello: str  # argument of EHLO
     reply: str = ""  # the final 250
+    time: float = field(default_factory=time.monotonic)
 
     @property
     def parsed(self) -> email.message.Message:
@@ -87,6 +89,7 @@ class TokenRequest:
     form: Dict[str, str]
     body: bytes
     status: int = 0  # 0: no answer was given
+    time: float = field(default_factory=time.monotonic)
 
 
 def split_message(raw: bytes):

@@ -369,6 +369,17 @@ def test_limits():
         assert text.startswith(b"5.3.4 Header size exceeds fixed maximum")
 
 
+def test_rate():
+    boxes = {ALERTS: {"rate": (2, 0.3)}}
+    with Tenant(mailboxes=boxes) as tenant, sign_in(tenant) as client:
+        assert [send(client)[0] for _ in range(3)] == [250, 250, 550]
+        assert send(client)[1].startswith(b"5.2.2 Submission quota exceeded")
+        first = tenant.messages[0].time
+        time.sleep(0.3)
+        assert send(client)[0] == 250
+        assert tenant.messages[2].time - first >= 0.3
+
+
 def test_fourth_parallel_connection(tenant):
     clients = [sign_in(tenant) for _ in range(4)]
     codes = [send(client)[0] for client in clients]
