@@ -142,6 +142,7 @@ run(struct worker *w, const struct settlement *s,
 		return false;
 	}
 	delivery_run(w->config, input, d, w->submission);
+	limits_finish(w->limits);
 	if (!submission_is_open(w->submission))
 		limits_disconnect(w->limits);
 	return true;

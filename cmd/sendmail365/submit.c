@@ -92,6 +92,7 @@ run_within_limits(const struct config *config,
 	if (attempt_enter(d, limits, clock_deadline(patience), &wait_ms) == 1)
 		attempt_put_off(d, wait_ms);
 	delivery_run(config, input, d, NULL);
+	limits_finish(limits);
 	limits_free(&limits);
 }
 

@@ -22,8 +22,8 @@
 enum {
 	HOURS = 25, /* a day, and the hour that has begun */
 	MS_PER_HOUR = 60 * 60 * 1000,
-	/* Between our clock and Exchange's window lies the way there. */
-	SLACK_PARTS = 50,
+	/* Nobody knows Exchange's clock. */
+	SLACK_PARTS = 200,
 	PAUSE_MS = 50,
 	DATA_LOCK = 0,
 	FIRST_SLOT = 1,
@@ -48,6 +48,8 @@ struct ledger {
 struct limits {
 	int fd;
 	off_t slot; /* the connection's octet, or 0 */
+	uint32_t first; /* of the places that were taken last */
+	unsigned taken; /* how many of them are not finished */
 	struct limits_policy policy;
 };
 
@@ -280,12 +282,14 @@ day_wait(const struct limits *l, const struct ledger *ledger,
 }
 
 static int
-write_ledger(const struct limits *l, struct ledger *ledger, unsigned messages,
+write_ledger(struct limits *l, struct ledger *ledger, unsigned messages,
     uint64_t recipients, int64_t now)
 {
 	int64_t hour = (int64_t)time(NULL) * 1000 / MS_PER_HOUR;
 	struct hour *h = &ledger->hours[hour % HOURS];
 
+	l->first = ledger->oldest;
+	l->taken = messages;
 	for (unsigned i = 0; i < messages; i++) {
 		if (pwrite(l->fd, &now, sizeof(now),
 			place_of(ledger->oldest)) != sizeof(now))
@@ -302,7 +306,7 @@ write_ledger(const struct limits *l, struct ledger *ledger, unsigned messages,
 
 /* With the lock: 0 counted, 1 wait, -1 with errno. */
 static int
-take_locked(const struct limits *l, unsigned messages, uint64_t recipients,
+take_locked(struct limits *l, unsigned messages, uint64_t recipients,
     int64_t *out_wait_ms)
 {
 	int64_t now = now_boot_ms();
@@ -341,4 +345,34 @@ limits_take(struct limits *limits, unsigned messages, uint64_t recipients,
 		    f, FAILURE_LATER, errno, "write the account's limits");
 	(void)set_lock(limits->fd, DATA_LOCK, F_UNLCK, F_OFD_SETLK);
 	return r;
+}
+
+/* With the lock: -1 with errno. */
+static int
+finish_locked(const struct limits *l)
+{
+	int64_t now = now_boot_ms();
+	struct ledger ledger;
+
+	if (read_ledger(l, &ledger) == -1)
+		return -1;
+	for (unsigned i = 0; i < l->taken; i++) {
+		off_t place = place_of((l->first + i) % ledger.ring_size);
+
+		if (pwrite(l->fd, &now, sizeof(now), place) != sizeof(now))
+			return -1;
+	}
+	return 0;
+}
+
+void
+limits_finish(struct limits *limits)
+{
+	if (limits == NULL || limits->taken == 0)
+		return;
+	if (set_lock(limits->fd, DATA_LOCK, F_WRLCK, F_OFD_SETLKW) == -1 ||
+	    finish_locked(limits) == -1)
+		log_warning("the account's limits: %s", strerror(errno));
+	(void)set_lock(limits->fd, DATA_LOCK, F_UNLCK, F_OFD_SETLK);
+	limits->taken = 0;
 }

@@ -50,4 +50,11 @@ void limits_disconnect(struct limits *limits);
 int limits_take(struct limits *limits, unsigned messages, uint64_t recipients,
     int64_t *out_wait_ms, struct failure *f);
 
+/*
+ * What was counted last is sent, or will not be.  The window is kept from
+ * here on: Exchange has counted the message at some time since
+ * limits_take(), and whatever takes its place is counted later than now.
+ */
+void limits_finish(struct limits *limits);
+
 #endif

@@ -111,6 +111,28 @@ test_messages_go_on_when_the_window_has_passed(void **state)
 	limits_free(&a);
 }
 
+/* What Exchange has counted late goes out of its window late. */
+static void
+test_the_window_begins_when_a_message_has_been_sent(void **state)
+{
+	struct limits *a = open_limits(&policy);
+	struct limits *b = open_limits(&policy);
+	int64_t early = 0;
+	int64_t late = 0;
+
+	(void)state;
+	assert_int_equal(take(a, 3, 1, &early), 0);
+	(void)usleep(50 * 1000);
+	assert_int_equal(take(b, 1, 1, &early), 1);
+	limits_finish(b); /* it has taken nothing */
+	limits_finish(a);
+	assert_int_equal(take(b, 1, 1, &late), 1);
+	assert_true(late > early);
+	limits_finish(NULL);
+	limits_free(&a);
+	limits_free(&b);
+}
+
 static void
 test_several_transactions_of_a_message_count_each(void **state)
 {
@@ -216,6 +238,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_messages_of_all_processes_are_counted),
 		TEST(test_messages_go_on_when_the_window_has_passed),
+		TEST(test_the_window_begins_when_a_message_has_been_sent),
 		TEST(test_several_transactions_of_a_message_count_each),
 		TEST(test_recipients_of_a_day_are_counted),
 		TEST(test_more_than_a_day_allows_is_not_held_for_ever),
