@@ -4,6 +4,8 @@ import re
 import signal
 import subprocess
 
+import pytest
+
 from support import BUILD, STUCK, wait_until
 
 
@@ -79,3 +81,26 @@ class Service:
 
     def wait_until_empty(self):
         wait_until(lambda: not self.files())
+
+
+@pytest.fixture
+def service(mail):
+    """A service that is not started yet."""
+    one = Service(mail, retry_first="1s").configure()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def make_service(given):
+    """Make a service for a tenant that follows these rules."""
+    made = []
+
+    def make(*rules, config=None, queue=None, **options):
+        queue = {"retry_first": "1s", **(queue or {})}
+        made.append(Service(given(*rules, **options), **queue))
+        return made[-1].configure(**(config or {}))
+
+    yield make
+    for one in made:
+        one.stop()

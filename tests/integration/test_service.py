@@ -11,36 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fake365 import Rule
-from service import Service
+from service import make_service, service  # noqa: F401
 from support import (ALERTS, BOSS, BUILD, COLLEAGUE, IS_PLAIN, MESSAGE,
                      STUCK, assert_fatal, assert_sent, children_of, message,
                      wait_until)
 
 #: valgrind knows no Landlock, and the service's clocks are not for it.
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def service(mail):
-    """A service that is not started yet."""
-    one = Service(mail, retry_first="1s").configure()
-    yield one
-    one.stop()
-
-
-@pytest.fixture
-def make_service(given):
-    """Make a service for a tenant that follows these rules."""
-    made = []
-
-    def make(*rules, config=None, queue=None, **options):
-        queue = {"retry_first": "1s", **(queue or {})}
-        made.append(Service(given(*rules, **options), **queue))
-        return made[-1].configure(**(config or {}))
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 def test_a_message_is_queued_and_sent(service):
