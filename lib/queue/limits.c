@@ -47,7 +47,7 @@ struct ledger {
 
 struct limits {
 	int fd;
-	off_t slot; /* the connection's octet, or 0 */
+	off_t slot;     /* the connection's octet, or 0 */
 	uint32_t first; /* of the places that were taken last */
 	unsigned taken; /* how many of them are not finished */
 	struct limits_policy policy;
