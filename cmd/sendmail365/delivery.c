@@ -66,16 +66,16 @@ read_content(const struct spool_message *entry, struct message *message,
 /* ---- the manager's leave ---- */
 
 /* Say through which account it goes, and wait for the answer. */
-static bool
+static void
 ask_for_lane(const struct worker *w, const struct delivery *d,
-    const struct spool_message *entry)
+    const struct spool_message *entry, struct ipc *answer)
 {
-	struct ipc m = { .kind = IPC_LANE, .id = entry->id };
-
-	m.u.lane.max_connections = d->account->max_connections;
-	attempt_lane(d, m.text);
-	return ipc_send(w->channel, &m, -1) == 0 &&
-	    ipc_await(w->channel, -1, &m, NULL) == 1 && m.kind == IPC_GO;
+	*answer = (struct ipc){ .kind = IPC_LANE, .id = entry->id };
+	answer->u.lane.max_connections = d->account->max_connections;
+	attempt_lane(d, answer->text);
+	if (ipc_send(w->channel, answer, -1) == -1 ||
+	    ipc_await(w->channel, -1, answer, NULL) != 1)
+		answer->kind = IPC_NO;
 }
 
 /* The limits of the account, kept from message to message: they hold its
@@ -118,12 +118,18 @@ static bool
 run(struct worker *w, const struct settlement *s,
     const struct delivery_input *input, struct delivery *d, struct ipc *out)
 {
+	struct delivery_input held = *input;
 	int64_t wait_ms = 0;
+	struct ipc answer;
 	struct failure f;
+	bool is_held;
 
 	if (!has_pending(d))
 		return true;
-	if (!ask_for_lane(w, d, s->entry)) {
+	ask_for_lane(w, d, s->entry, &answer);
+	is_held =
+	    answer.kind == IPC_HELD && delivery_can_go_direct(w->config, d);
+	if (answer.kind != IPC_GO && !is_held) {
 		set_verdict(out, s->entry->id, VERDICT_REFUSED);
 		return false;
 	}
@@ -134,6 +140,11 @@ run(struct worker *w, const struct settlement *s,
 		log_error("%s", f.text);
 		settle_later(s->entry->id, f.text, TROUBLE_DELAY_MS, out);
 		return false;
+	}
+	if (is_held) {
+		held.held_because = answer.text;
+		delivery_run(w->config, &held, d, w->submission);
+		return true;
 	}
 	use_limits(w, d);
 	if (attempt_enter(d, w->limits, clock_ms(), &wait_ms) == 1) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/config.h"
@@ -184,7 +185,7 @@ give(struct manager *m, struct worker *w, unsigned lane, struct spool_id id)
 	w->child.is_busy = true;
 	w->job = id;
 	w->job_lane = lane;
-	w->has_gone = w->is_probe = false;
+	w->has_gone = w->is_probe = w->is_held = false;
 	/* Where it is gone, its end brings the message back. */
 	(void)ipc_send(w->child.fd, &job, -1);
 }
@@ -275,8 +276,41 @@ answer_lane(struct manager *m, struct worker *w, const struct ipc *said)
 		w->has_gone = true;
 		w->is_probe = lane->circuit.failures > 0;
 		circuit_enter(&lane->circuit);
+	} else if (lane->why != NULL && !m->is_stopping &&
+	    m->config->direct_send.is_enabled) {
+		answer.kind = IPC_HELD;
+		(void)snprintf(
+		    answer.text, sizeof(answer.text), "%s", lane->why);
+		w->is_held = true;
 	}
 	(void)ipc_send(w->child.fd, &answer, -1);
+}
+
+/* The circuit has opened: what waits for the account may have another way,
+ * and is looked at again. */
+static void
+hold_lane(struct manager *m, unsigned i, const char *why)
+{
+	struct lane *lane = &m->lanes[i];
+	struct spool_id id;
+
+	log_warning("all mail of account %s waits: %s", lane->name, why);
+	free(lane->why);
+	lane->why = xstrdup(why);
+	if (!m->config->direct_send.is_enabled)
+		return;
+	while (backlog_first(m->backlog, i, &id) != INT64_MAX) {
+		backlog_take(m->backlog, id);
+		backlog_return(m->backlog, id, 0, BACKLOG_SAME_DUE);
+	}
+}
+
+static void
+resume_lane(struct lane *lane)
+{
+	log_info("account %s works again", lane->name);
+	free(lane->why);
+	lane->why = NULL;
 }
 
 /* Say once that an account is held, and once that it is not. */
@@ -294,14 +328,13 @@ judge_lane(struct manager *m, struct worker *w, const struct ipc *result)
 		break;
 	case CIRCUIT_WORKS:
 		if (circuit_close(&lane->circuit))
-			log_info("account %s works again", lane->name);
+			resume_lane(lane);
 		break;
 	case CIRCUIT_FAILED:
 	case CIRCUIT_THROTTLED:
 		if (circuit_fail(&lane->circuit, &policy, is_throttle,
 			w->is_probe, clock_ms(), chance()))
-			log_warning("all mail of account %s waits: %s",
-			    lane->name, result->text);
+			hold_lane(m, w->job_lane, result->why);
 		break;
 	}
 }
@@ -332,8 +365,12 @@ take_result(struct manager *m, struct worker *w, const struct ipc *result)
 				     : now + NO_LANE_DELAY_MS);
 		break;
 	case VERDICT_DEFERRED:
-		backlog_return(
-		    m->backlog, w->job, w->job_lane, result->u.result.due_ms);
+		/* What Direct Send is to try again does not wait for the
+		 * account. */
+		backlog_return(m->backlog, w->job,
+		    w->is_held && result->u.result.due_ms > now ? 0
+								: w->job_lane,
+		    result->u.result.due_ms);
 		/* It may have been put on hold, or deleted, meanwhile. */
 		manager_check_hold(m, w->job);
 		break;

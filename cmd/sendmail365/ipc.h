@@ -26,9 +26,11 @@ enum ipc_kind {
 	IPC_TOUCH, /* look at this message again */
 	IPC_HURRY, /* try every account again, as an administrator wants */
 	/* to a delivery process */
-	IPC_JOB, /* deliver this message */
-	IPC_GO,  /* its lane is free */
-	IPC_NO,  /* it is not: give it back */
+	IPC_JOB,  /* deliver this message */
+	IPC_GO,   /* its lane is free */
+	IPC_NO,   /* it is not: give it back */
+	IPC_HELD, /* the account does not work, for the reason in text:
+	             Direct Send may be tried */
 	/* from a delivery process */
 	IPC_LANE,  /* the message leaves through this account */
 	IPC_RESULT /* what became of it */
@@ -77,6 +79,7 @@ struct ipc {
 		} result;
 	} u;
 	char text[IPC_TEXT_SIZE]; /* a reason, or the name of a lane */
+	char why[IPC_TEXT_SIZE];  /* the account fails */
 };
 
 /* The two ends, non-blocking for the manager's sake.  -1 with errno. */

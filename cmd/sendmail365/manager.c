@@ -83,6 +83,15 @@ close_all(struct manager *m)
 	backlog_free(&m->backlog);
 }
 
+void
+manager_free_lanes(struct manager *m)
+{
+	for (unsigned i = 1; i < m->lane_count; i++) {
+		free(m->lanes[i].name);
+		free(m->lanes[i].why);
+	}
+}
+
 static void
 run_child(struct manager *m, int channel,
     void (*run)(const struct config *config, struct spool *spool, int channel),
@@ -101,8 +110,7 @@ run_child(struct manager *m, int channel,
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	run(m->config, m->spool, channel);
 	(void)close(channel);
-	for (unsigned i = 1; i < m->lane_count; i++)
-		free(m->lanes[i].name);
+	manager_free_lanes(m);
 	spool_free(&m->spool);
 	config_free(&m->config);
 }

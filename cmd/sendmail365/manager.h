@@ -47,6 +47,7 @@ struct worker {
 	unsigned lane;     /* to which it is bound; 0: to none yet */
 	bool has_gone;     /* the job was let through */
 	bool is_probe;     /* of its lane's circuit */
+	bool is_held;      /* the job: Direct Send only */
 };
 
 /* What the messages of one account share. */
@@ -54,6 +55,7 @@ struct lane {
 	char *name;
 	unsigned max_connections;
 	struct circuit circuit;
+	char *why;          /* the circuit is open, or NULL */
 	int64_t blocked_ms; /* until then the limits allow nothing */
 };
 
@@ -107,6 +109,9 @@ struct schedule_policy manager_policy(const struct manager *m);
 int manager_start(struct manager *m, struct child *child,
     void (*run)(const struct config *config, struct spool *spool, int channel),
     const char *name);
+
+/* Release what the lanes own. */
+void manager_free_lanes(struct manager *m);
 
 /* This host is short of something: stop for a moment. */
 void manager_pause(struct manager *m);

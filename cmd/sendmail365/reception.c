@@ -202,6 +202,7 @@ reception_hear(struct manager *m, struct ingest *i)
 		case IPC_JOB:
 		case IPC_GO:
 		case IPC_NO:
+		case IPC_HELD:
 		case IPC_LANE:
 		case IPC_RESULT:
 			break;

@@ -120,8 +120,7 @@ new_manager(void)
 static void
 free_manager(struct manager *m)
 {
-	for (unsigned i = 1; i < m->lane_count; i++)
-		free(m->lanes[i].name);
+	manager_free_lanes(m);
 	fd_close(&m->listen_fd);
 	fd_close(&m->signal_fd);
 	fd_close(&m->notify_fd);

@@ -97,7 +97,8 @@ struct summary {
 	bool is_attempt; /* one that counts */
 	bool is_long;    /* wait as long as it goes */
 	enum ipc_circuit circuit;
-	const struct outcome *reason; /* that decides, or NULL */
+	const struct outcome *reason;  /* that decides, or NULL */
+	const struct outcome *account; /* why that fails, or NULL */
 };
 
 static enum journal_status
@@ -108,9 +109,10 @@ status_of(enum schedule_action action)
 	return action == ACTION_FAIL ? JOURNAL_FAILED : JOURNAL_DEFERRED;
 }
 
-/* What one recipient's outcome adds to the whole. */
+/* What an outcome says of the account. */
 static void
-sum_up(struct summary *s, enum schedule_action action, const struct outcome *o)
+judge_account(
+    struct summary *s, enum schedule_action action, const struct outcome *o)
 {
 	switch (action) {
 	case ACTION_DONE:
@@ -119,12 +121,8 @@ sum_up(struct summary *s, enum schedule_action action, const struct outcome *o)
 		/* A server that judges recipients serves the account. */
 		if (o->code != 0 && s->circuit == CIRCUIT_UNKNOWN)
 			s->circuit = CIRCUIT_WORKS;
-		s->is_attempt |= action == ACTION_RETRY;
-		break;
+		return;
 	case ACTION_HOST:
-		s->is_attempt = true;
-		s->circuit = CIRCUIT_FAILED;
-		break;
 	case ACTION_ACCOUNT:
 		s->circuit = CIRCUIT_FAILED;
 		break;
@@ -132,9 +130,21 @@ sum_up(struct summary *s, enum schedule_action action, const struct outcome *o)
 		s->circuit = CIRCUIT_THROTTLED;
 		break;
 	case ACTION_KEEP:
-		s->is_attempt = s->is_long = true;
-		break;
+		return;
 	}
+	if (s->account == NULL)
+		s->account = o;
+}
+
+/* What one recipient's outcome adds to the whole. */
+static void
+sum_up(struct summary *s, enum schedule_action action, const struct outcome *o)
+{
+	judge_account(s, action, o);
+	if (action == ACTION_RETRY || action == ACTION_HOST)
+		s->is_attempt = true;
+	if (action == ACTION_KEEP)
+		s->is_attempt = s->is_long = true;
 	if (status_of(action) == JOURNAL_DEFERRED)
 		s->deferred++;
 	if (s->reason == NULL || s->reason->status == OUTCOME_ACCEPTED)
@@ -144,8 +154,12 @@ sum_up(struct summary *s, enum schedule_action action, const struct outcome *o)
 static struct summary
 take_outcomes(const struct settlement *s, const struct delivery *d)
 {
-	struct summary sum = { .circuit = CIRCUIT_UNKNOWN };
+	struct summary sum = { .circuit = CIRCUIT_UNKNOWN,
+		.is_attempt = d->is_direct_left };
 
+	/* Whatever Direct Send has reached says nothing of the account. */
+	if (d->lost.text != NULL)
+		judge_account(&sum, schedule_judge(&d->lost), &d->lost);
 	for (size_t i = 0; i < d->plan.recipients.count; i++) {
 		const struct outcome *o = &d->outcomes[i];
 		enum schedule_action action;
@@ -342,6 +356,9 @@ settle_outcomes(
 		    sum.reason->status == OUTCOME_REFUSED ? REFUSED_CODE
 							  : sum.reason->code,
 		    sum.reason->dsn, sum.reason->text);
+	if (sum.account != NULL)
+		(void)snprintf(
+		    out->why, sizeof(out->why), "%s", sum.account->text);
 	if (sum.deferred > 0 &&
 	    schedule_is_expired(
 		&policy, spool_arrival_ms(s->entry->id), now_ms())) {

@@ -91,6 +91,7 @@ struct attempt {
 	struct delivery *d;
 	struct submission *submission;
 	struct smtp_mail mail;
+	const char *held_because; /* or NULL */
 };
 
 /* Send on a session of the submission's; what fails before there is one is
@@ -157,15 +158,18 @@ submit(const struct attempt *a)
 	submission_settle(a->submission);
 }
 
-/* Without a host to submit to, Direct Send has to do. */
+/* Without a host to submit to, or an account, Direct Send has to do. */
 static void
 submit_nothing(const struct attempt *a)
 {
 	struct delivery *d = a->d;
 	struct trouble t = { .scope = SCOPE_HOST };
 
-	(void)failure_set(
-	    &t.failure, FAILURE_LATER, "there is no host to submit to");
+	if (a->held_because != NULL)
+		t.scope = SCOPE_ACCOUNT;
+	(void)failure_set(&t.failure, FAILURE_LATER, "%s",
+	    a->held_because != NULL ? a->held_because
+				    : "there is no host to submit to");
 	(void)failure_dsn(&t.failure, "4.4.4");
 	outcomes_set(d->outcomes, d->plan.recipients.count, &t);
 }
@@ -233,6 +237,21 @@ choose_direct(const struct attempt *a, bool *is_direct, struct outcome *direct)
 	return concerned;
 }
 
+/* What is known of the account must not be lost with what Direct Send
+ * replaces. */
+static void
+keep_account(const struct attempt *a, const struct outcome *o)
+{
+	struct outcome *kept = &a->d->lost;
+
+	if (kept->text != NULL || a->held_because != NULL ||
+	    a->d->account->host == NULL)
+		return;
+	*kept = *o;
+	kept->relay = NULL;
+	kept->text = xstrdup(o->text);
+}
+
 static void
 fall_back(const struct attempt *a)
 {
@@ -244,18 +263,36 @@ fall_back(const struct attempt *a)
 	if (choose_direct(a, is_direct, direct) > 0)
 		direct_send(
 		    a->config, &a->mail, (int)d->account->timeout, direct);
-	for (size_t i = 0; i < count; i++)
-		if (is_direct[i])
-			fallback_merge(&d->outcomes[i], &direct[i],
-			    d->account->host != NULL);
+	for (size_t i = 0; i < count; i++) {
+		if (!is_direct[i])
+			continue;
+		keep_account(a, &d->outcomes[i]);
+		fallback_merge(
+		    &d->outcomes[i], &direct[i], d->account->host != NULL);
+		d->is_direct_left |= a->held_because != NULL &&
+		    d->outcomes[i].status == OUTCOME_LATER;
+	}
 	free(is_direct);
 	free(direct);
+}
+
+bool
+delivery_can_go_direct(const struct config *config, const struct delivery *d)
+{
+	for (size_t i = 0; i < d->plan.recipients.count; i++) {
+		const char *domain = d->plan.recipients.items[i].domain;
+
+		if (d->outcomes[i].status == OUTCOME_PENDING &&
+		    domain != NULL && config_is_internal(config, domain))
+			return config->direct_send.is_enabled;
+	}
+	return false;
 }
 
 static void
 send_content(struct attempt *a)
 {
-	if (a->d->account->host != NULL)
+	if (a->d->account->host != NULL && a->held_because == NULL)
 		submit(a);
 	else
 		submit_nothing(a);
@@ -308,7 +345,8 @@ delivery_run(const struct config *config, const struct delivery_input *input,
 	if (!input->is_kept)
 		partial_recall(config, input, d);
 	if (first_of(d, OUTCOME_PENDING) != NULL) {
-		run((struct attempt){ config, d, submission, { 0 } },
+		run((struct attempt){ config, d, submission, { 0 },
+			input->held_because },
 		    input->message);
 		if (!input->is_kept)
 			partial_keep(config, input, d);

@@ -18,11 +18,11 @@
 #include "mail/header.h"
 #include "mail/rewrite.h"
 #include "mail/rule.h"
+#include "smtp/client.h"
 
 struct account;
 struct config;
 struct message;
-struct outcome;
 struct submission;
 
 enum {
@@ -41,6 +41,9 @@ struct delivery_input {
 	const struct dsn *dsn; /* or NULL: nothing was asked for */
 	/* Whoever asks keeps the outcomes, and tries only what is left. */
 	bool is_kept;
+	/* Why the account is not to be used now: Direct Send is all there
+	 * is.  NULL: it is. */
+	const char *held_because;
 };
 
 struct delivery {
@@ -56,7 +59,12 @@ struct delivery {
 	struct rewrite_plan plan;
 	struct outcome *outcomes; /* one for each recipient of the plan */
 	struct failure refusal;   /* of the message; kind NONE: there is none */
-	int64_t started_ms;       /* clock_ms() */
+	struct outcome lost; /* how the account or its host has failed where
+	                        Direct Send took its place; without a text:
+	                        it has not */
+	bool is_direct_left; /* the account is held, and Direct Send has to
+	                        be tried again */
+	int64_t started_ms;  /* clock_ms() */
 };
 
 /*
@@ -77,6 +85,10 @@ void delivery_plan(const struct config *config,
 void delivery_run(const struct config *config,
     const struct delivery_input *input, struct delivery *d,
     struct submission *submission);
+
+/* Is a recipient pending that Direct Send may reach? */
+bool delivery_can_go_direct(
+    const struct config *config, const struct delivery *d);
 
 /*
  * The header and the body as they go out.  The body is the message's own, or,

@@ -435,6 +435,7 @@ delivery_done(struct delivery *d)
 		outcomes_done(d->outcomes, d->plan.recipients.count);
 	free(d->outcomes);
 	d->outcomes = NULL;
+	outcomes_done(&d->lost, 1);
 	rewrite_plan_done(&d->plan);
 	alias_expansion_done(&d->expansion);
 	aliases_free(&d->aliases);
