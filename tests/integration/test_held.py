@@ -1,0 +1,243 @@
+"""An account or a host that fails holds its mail, and nobody else's."""
+import re
+import signal
+import socket
+
+import pytest
+
+from fake365 import ALERTS, PASSWORD, Rule
+from service import make_service, service  # noqa: F401
+from support import BOSS, MESSAGE, STUCK, assert_sent, wait_until
+from test_storm import arrived, call
+
+#: of the schedule, in seconds, and how much of a delay is chance
+FIRST, LONGEST = 1, 2
+SHORTEST_DELAY = 0.8
+CONNECTIONS = 2
+#: an outage of so many probes; an hour has six
+PROBES = 2
+LOGON_FAILED = (
+    "430 4.2.0 STOREDRV; mailbox logon failure; STOREDRV.Submission.Exception:"
+    "ConnectionFailedTransientException.MapiExceptionLogonFailed")
+FULL = ("554 5.2.2 mailbox full; STOREDRV.Submission.Exception:"
+        "QuotaExceededException.MapiExceptionShutoffQuotaExceeded")
+
+
+def spoken_at(tenant, verb):
+    """When a command of the client came to the submission host."""
+    return [line.time for line in tenant.transcript
+            if line.service == "submission" and line.direction == "C" and
+            line.text.startswith(verb)]
+
+
+def assert_probes(times):
+    """One at a time, each as much later than the last as the back-off says.
+
+    Only at first there may be as many as there are connections, until the
+    first of them is answered.
+    """
+    probes = [at for at in times if at - times[0] >= FIRST * SHORTEST_DELAY]
+    assert len(times) - len(probes) <= CONNECTIONS
+    earlier = [times[0], *probes]
+    delays = [FIRST] + [LONGEST] * len(probes)
+    for before, after, delay in zip(earlier, probes, delays):
+        assert after - before >= delay * SHORTEST_DELAY, earlier
+
+
+def warnings(service):
+    return re.findall(r"all mail of account .* waits: .*", service.log())
+
+
+class Failure:
+    """A way for an account to fail."""
+
+    def __init__(self, *words, seen=None, rule=None):
+        self.words = words  # of the one line in the log
+        self.seen = seen  # what each attempt says to the server
+        self.rules = [rule] if rule else []
+
+    def begin(self, service):
+        pass
+
+    def mend(self, service):
+        service.mail.tenant.scenario._rules.clear()
+
+    def attempts(self, tenant):
+        """When there were attempts."""
+        if self.seen == "connection":
+            return [c.opened for c in tenant.connections
+                    if c.service == "submission"]
+        if self.seen == "token":
+            return [request.time for request in tenant.token_requests]
+        return spoken_at(tenant, self.seen)
+
+
+class ExpiredSecret(Failure):
+    def begin(self, service):
+        self.path = service.mail.directory / "client-secret"
+        self.good = self.path.read_text()
+        self.path.write_text(service.mail.tenant.expired_secret + "\n")
+
+    def mend(self, service):
+        self.path.write_text(self.good)
+
+
+class DisabledAuth(Failure):
+    def begin(self, service):
+        box = service.mail.tenant.directory.mailbox(ALERTS)
+        box.smtp_auth_disabled = "Tenant"
+
+    def mend(self, service):
+        box = service.mail.tenant.directory.mailbox(ALERTS)
+        box.smtp_auth_disabled = ""
+
+
+class ClosedPort(Failure):
+    def begin(self, service):
+        self.keys = {"max_connections": CONNECTIONS}
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.1", 0))
+            port = holder.getsockname()[1]
+        service.configure(**self.keys, port=port)
+
+    def mend(self, service):
+        service.configure(**self.keys)
+
+
+EXPIRED = ExpiredSecret("AADSTS7000222", "client_secret_file", seen="token")
+#: how many messages wait, and what for
+FAILURES = {
+    "secret": (200, EXPIRED),
+    "token": (20, Failure("AADSTS90033", seen="token",
+                          rule=Rule("token", "error", 90033))),
+    "smtp-auth": (20, DisabledAuth(
+        "535 5.7.139", "-SmtpClientAuthenticationDisabled", seen="AUTH")),
+    "logon": (20, Failure("430 4.2.0", "Add-MailboxPermission", seen="MAIL",
+                          rule=Rule("final", "reply", LOGON_FAILED))),
+    "full": (20, Failure("554 5.2.2", "empty Sent Items", seen="MAIL",
+                         rule=Rule("final", "reply", FULL))),
+    "host": (20, Failure("closed the connection", seen="connection",
+                         rule=Rule("connect", "close"))),
+    "port": (20, ClosedPort("connect", "refused")),
+}
+BACK_OFF = {"retry_first": f"{FIRST}s", "retry_longest": f"{LONGEST}s"}
+
+
+def wait_for_probes(service):
+    """Until the first attempts, and some probes after them, have failed."""
+    wait_until(lambda: service.log().count("status=deferred") >=
+               CONNECTIONS + PROBES)
+
+
+def assert_drained(service, recipients):
+    """All arrive, once, and none has failed."""
+    tenant = service.mail.tenant
+    assert tenant.wait_for_messages(len(recipients), STUCK)
+    service.wait_until_empty()
+    assert arrived(tenant) == sorted(recipients)
+    assert service.files("failed") == service.files("journal") == []
+    assert len(warnings(service)) == 1
+    assert service.log().count("works again") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAILURES)
+def test_a_failing_account_holds_its_mail(make_service, kind):
+    count, failure = FAILURES[kind]
+    service = make_service(
+        *failure.rules, config={"max_connections": CONNECTIONS},
+        queue=BACK_OFF)
+    tenant = service.mail.tenant
+    failure.begin(service)
+    service.start()
+    recipients = call(service, 4, count // 4)
+    wait_for_probes(service)
+    assert tenant.messages == []
+    if failure.seen:
+        assert_probes(failure.attempts(tenant))
+    [line] = warnings(service)
+    for word in failure.words:
+        assert word in line
+    failure.mend(service)
+    service.signal(signal.SIGHUP)
+    assert_drained(service, recipients)
+
+
+# Direct Send
+
+OUTSIDE = ["out1@fabrikam.example", "out2@fabrikam.example"]
+
+
+def direct_service(make_service, **options):
+    """A service with Direct Send for what is the tenant's own."""
+    service = make_service(queue=BACK_OFF, **options)
+    tenant = service.mail.tenant
+    sections = {"direct_send": {
+        "enabled": "yes", "mx": "localhost", "port": tenant.mx_port,
+        "ca_file": tenant.ca_file}}
+    return service.configure(
+        sections=sections, max_connections=CONNECTIONS)
+
+
+def test_direct_send_goes_on_while_the_account_is_held(make_service):
+    service = direct_service(make_service)
+    tenant = service.mail.tenant
+    EXPIRED.begin(service)
+    service.start()
+    for to in OUTSIDE:
+        assert_sent(service.sendmail(to, BOSS, stdin=MESSAGE))
+    inside = call(service, 4, 10)
+    assert tenant.wait_for_messages(42, STUCK)
+    assert {m.service for m in tenant.messages} == {"mx"}
+    assert arrived(tenant) == sorted([*inside, BOSS, BOSS])
+    wait_until(lambda: len(service.files()) == 2)
+    assert len(tenant.token_requests) <= CONNECTIONS
+    [line] = warnings(service)
+    assert "AADSTS7000222" in line
+    assert "works again" not in service.log()
+    EXPIRED.mend(service)
+    service.signal(signal.SIGHUP)
+    assert_drained(service, [*inside, BOSS, BOSS, *OUTSIDE])
+    assert [m.service for m in tenant.messages[42:]] == ["submission"] * 2
+
+
+def test_direct_send_is_tried_again_while_the_account_is_held(make_service):
+    service = direct_service(make_service)
+    tenant = service.mail.tenant
+    tenant.scenario.add(Rule("rcpt", "reply", "451 4.7.500 Server busy",
+                             nth=1, last=3, service="mx"))
+    EXPIRED.begin(service)
+    service.start()
+    inside = call(service, 1, 6)
+    assert tenant.wait_for_messages(6, STUCK)
+    service.wait_until_empty()
+    assert arrived(tenant) == sorted(inside)
+    assert "works again" not in service.log()
+
+
+# Another account
+
+SHOP = "shop@contoso.example"
+
+
+def test_the_mail_of_another_account_flows(make_service):
+    service = make_service(
+        Rule("token", "error", 7000222),
+        mailboxes={ALERTS: {}, SHOP: {"password": PASSWORD}},
+        queue=BACK_OFF)
+    tenant = service.mail.tenant
+    shop = tenant.account(login=True, user=SHOP)
+    (service.mail.directory / "password").write_text(PASSWORD + "\n")
+    (service.mail.directory / "password").chmod(0o600)
+    service.configure(sections={
+        "account shop": shop, "route": {"rule": f"{SHOP} shop"}},
+        max_connections=CONNECTIONS)
+    service.start()
+    held = call(service, 2, 10)
+    service.wait_for_log("all mail of account alerts.* waits: .*7000222")
+    from_shop = MESSAGE.replace(ALERTS.encode(), SHOP.encode())
+    for _ in range(10):
+        assert_sent(service.sendmail("-f", SHOP, BOSS, stdin=from_shop))
+    assert tenant.wait_for_messages(10)
+    assert {m.user for m in tenant.messages} == {SHOP}
+    wait_until(lambda: len(service.files()) == len(held))
