@@ -184,11 +184,33 @@ spool_journal_fd(const struct spool *spool)
 
 /* ---- writing ---- */
 
+/* What an administrator does about it. */
+static const char *
+cure_of(int e)
+{
+	switch (e) {
+	case ENOSPC:
+	case EDQUOT:
+		return "make room on that file system";
+	case EROFS:
+		return "mount it for writing again";
+	case EMFILE:
+	case ENFILE:
+		return "allow more open files (LimitNOFILE=)";
+	case EACCES:
+	case EPERM:
+		return "check who owns it, and its mode";
+	default:
+		return "see the kernel's log about that file system";
+	}
+}
+
 static int
 cannot_write(const struct spool *s, int e, struct failure *f)
 {
-	(void)failure_os(
-	    f, FAILURE_LATER, e, "the spool %s cannot be written", s->path);
+	(void)failure_set(f, FAILURE_LATER,
+	    "the spool %s cannot be written: %s; %s", s->path, strerror(e),
+	    cure_of(e));
 	return failure_dsn(f, "4.3.1");
 }
 
@@ -390,7 +412,8 @@ not_there(struct spool_id id, int e, struct failure *f)
 		    f, FAILURE_USAGE, "message %s is not in the queue", text);
 	if (e == ELOOP || e == ENXIO)
 		return none_of_ours(id, "it is no regular file", f);
-	return failure_os(f, FAILURE_LATER, e, "open message %s", text);
+	return failure_set(f, FAILURE_LATER,
+	    "message %s cannot be read: %s; %s", text, strerror(e), cure_of(e));
 }
 
 int
@@ -433,25 +456,35 @@ read_at(int fd, struct buf *b, size_t size)
 static int
 read_envelope(struct spool_message *m, struct failure *f)
 {
-	const char *why = "it cannot be read";
+	const char *why = "it is shorter than it was";
 	size_t first = READ_FIRST;
 	size_t size = 0;
 	struct buf b;
+	ssize_t n;
+	int e;
 
 	buf_init(&b, ENVELOPE_MAX + READ_FIRST);
 	if (first > m->status.size)
 		first = (size_t)m->status.size;
-	if (read_at(m->fd, &b, first) >= ENVELOPE_FIRST_LINE)
+	n = read_at(m->fd, &b, first);
+	if (n >= ENVELOPE_FIRST_LINE)
 		why = envelope_parse_sizes(
 		    b.s, m->status.size, &size, &m->content_size);
-	if (why == NULL && read_at(m->fd, &b, size) < (ssize_t)size)
-		why = "it is shorter than it says";
+	if (why == NULL) {
+		n = read_at(m->fd, &b, size);
+		if (n < (ssize_t)size)
+			why = "it is shorter than it says";
+	}
+	e = errno;
 	if (why == NULL)
 		why = envelope_parse((struct span){ b.s + ENVELOPE_FIRST_LINE,
 					 size - ENVELOPE_FIRST_LINE },
 		    m->id.uid, &m->envelope);
 	m->content_at = size;
 	buf_done(&b);
+	/* Of a disk that does not answer nothing follows for the file. */
+	if (n == -1)
+		return not_there(m->id, e, f);
 	return why == NULL ? 0 : none_of_ours(m->id, why, f);
 }
 
