@@ -95,13 +95,27 @@ use_limits(struct worker *w, const struct delivery *d)
 		log_warning("%s", f.text);
 }
 
-static bool
-has_pending(const struct delivery *d)
+static size_t
+count_pending(const struct delivery *d)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < d->plan.recipients.count; i++)
-		if (d->outcomes[i].status == OUTCOME_PENDING)
-			return true;
-	return false;
+		n += d->outcomes[i].status == OUTCOME_PENDING;
+	return n;
+}
+
+/*
+ * Where the outcome cannot be written, nobody would know afterwards that the
+ * message was sent.  Of a single recipient its absence says that.
+ */
+static int
+prepare_spool(const struct worker *w, const struct spool_message *entry,
+    size_t count, struct failure *f)
+{
+	if (spool_set_due(w->spool, entry->id, entry->status.due_ms, f) == -1)
+		return -1;
+	return count > 1 ? journal_reserve(w->spool, entry->id, count, f) : 0;
 }
 
 static void
@@ -118,13 +132,14 @@ static bool
 run(struct worker *w, const struct settlement *s,
     const struct delivery_input *input, struct delivery *d, struct ipc *out)
 {
+	const size_t count = count_pending(d);
 	struct delivery_input held = *input;
 	int64_t wait_ms = 0;
 	struct ipc answer;
 	struct failure f;
 	bool is_held;
 
-	if (!has_pending(d))
+	if (count == 0)
 		return true;
 	ask_for_lane(w, d, s->entry, &answer);
 	is_held =
@@ -133,10 +148,7 @@ run(struct worker *w, const struct settlement *s,
 		set_verdict(out, s->entry->id, VERDICT_REFUSED);
 		return false;
 	}
-	/* Where not even this can be written, nobody would know afterwards
-	 * that the message was sent. */
-	if (spool_set_due(
-		w->spool, s->entry->id, s->entry->status.due_ms, &f) == -1) {
+	if (prepare_spool(w, s->entry, count, &f) == -1) {
 		log_error("%s", f.text);
 		settle_later(s->entry->id, f.text, TROUBLE_DELAY_MS, out);
 		return false;

@@ -23,6 +23,7 @@
 enum {
 	MS_PER_SECOND = 1000,
 	SECONDS_PER_HOUR = 3600,
+	TROUBLE_DELAY_MS = 60 * 1000, /* the disk is full, or broken */
 	REFUSED_CODE = 554
 };
 
@@ -257,25 +258,27 @@ write_notice(
 }
 
 /* To the postmaster, else to the sender; a notice is never answered. */
-static void
-notify(const struct settlement *s, const char *id)
+static int
+notify(const struct settlement *s, const char *id, struct failure *f)
 {
 	const struct spool_envelope *envelope = &s->entry->envelope;
 	const struct mailbox *to = &s->config->queue_postmaster;
-	struct failure f;
 
 	if (mailbox_is_null(to))
 		to = &envelope->sender;
 	if (envelope->is_notice || mailbox_is_null(&envelope->sender)) {
 		log_info("%s: no notice is sent about a notice", id);
-		return;
+		return 0;
 	}
 	if (to == &envelope->sender && !dsn_wants_failure(&envelope->dsn)) {
 		log_info("%s: its sender wants no notice", id);
-		return;
+		return 0;
 	}
-	if (write_notice(s, to, &f) == -1)
-		log_error("%s: no notice could be sent: %s", id, f.text);
+	if (write_notice(s, to, f) == 0)
+		return 0;
+	log_error("%s: no notice could be sent: %s", id, f->text);
+	/* A disk that is full or broken is mended; nothing else is. */
+	return f->kind == FAILURE_LATER ? -1 : 0;
 }
 
 /* ---- where the message goes ---- */
@@ -295,23 +298,47 @@ log_if(const char *id, int r, const struct failure *f)
 		log_error("%s: %s", id, f->text);
 }
 
+/* It stays in the queue; what Exchange has said of the account counts. */
+static void
+put_off(struct ipc *out)
+{
+	out->u.result.verdict = VERDICT_DEFERRED;
+	out->u.result.due_ms = now_ms() + TROUBLE_DELAY_MS;
+}
+
+/* Where it cannot be deleted it must not be sent again. */
+static void
+finish_sent(const struct settlement *s, const char *id, struct ipc *out)
+{
+	struct failure f;
+
+	out->u.result.verdict = VERDICT_SENT;
+	if (spool_remove(s->spool, SPOOL_QUEUE, s->entry->id, &f) == 0 ||
+	    f.kind == FAILURE_USAGE)
+		return;
+	log_error("%s: it was sent and cannot be deleted: %s", id, f.text);
+	log_if(id, journal_append(s->spool, s->entry->id, s->journal, &f), &f);
+	put_off(out);
+}
+
 static void
 finish(const struct settlement *s, const char *id, struct ipc *out)
 {
 	struct failure f;
-	size_t failed = journal_count(s->journal, JOURNAL_FAILED);
 	int r;
 
-	if (failed == 0) {
-		out->u.result.verdict = VERDICT_SENT;
-		r = spool_remove(s->spool, SPOOL_QUEUE, s->entry->id, &f);
-		log_if(id, r, &f);
+	if (journal_count(s->journal, JOURNAL_FAILED) == 0) {
+		finish_sent(s, id, out);
 		return;
 	}
 	out->u.result.verdict = VERDICT_FAILED;
 	r = journal_append(s->spool, s->entry->id, s->journal, &f);
 	log_if(id, r, &f);
-	notify(s, id);
+	/* Its sender is told first: it must not be forgotten. */
+	if (notify(s, id, &f) == -1) {
+		put_off(out);
+		return;
+	}
 	r = spool_move(s->spool, SPOOL_QUEUE, SPOOL_FAILED, s->entry->id, &f);
 	log_if(id, r, &f);
 }

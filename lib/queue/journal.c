@@ -20,6 +20,7 @@
 enum {
 	DSN_MAX = 11,
 	TEXT_MAX = 600,                /* of a reason */
+	LINE_USUAL = 256,              /* of an entry, where room is kept */
 	JOURNAL_MAX = 16 * 1024 * 1024 /* what is read */
 };
 
@@ -274,6 +275,29 @@ journal_append(const struct spool *spool, struct spool_id id, struct journal *j,
 	for (size_t i = 0; i < j->count && r == 0; i++)
 		j->entries[i].is_changed = false;
 	buf_done(&b);
+	fd_close(&fd);
+	return r;
+}
+
+int
+journal_reserve(const struct spool *spool, struct spool_id id, size_t count,
+    struct failure *f)
+{
+	int fd = open_file(spool, id, O_RDWR | O_CREAT);
+	struct stat st;
+	int r;
+
+	if (fd == -1)
+		return cannot("open", id, errno, f);
+	r = fstat(fd, &st);
+	if (r == 0)
+		r = fallocate(fd, FALLOC_FL_KEEP_SIZE, st.st_size,
+		    (off_t)(count * LINE_USUAL));
+	/* Not every file system can promise. */
+	if (r == -1 && (errno == EOPNOTSUPP || errno == ENOSYS))
+		r = 0;
+	if (r == -1)
+		(void)cannot("write", id, errno, f);
 	fd_close(&fd);
 	return r;
 }

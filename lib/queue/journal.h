@@ -66,4 +66,11 @@ size_t journal_count(const struct journal *j, enum journal_status status);
 int journal_append(const struct spool *spool, struct spool_id id,
     struct journal *j, struct failure *f);
 
+/*
+ * Before an attempt: have room for so many more entries, so that a full disk
+ * does not make us forget who has got the message.  FAILURE_LATER.
+ */
+int journal_reserve(const struct spool *spool, struct spool_id id, size_t count,
+    struct failure *f);
+
 #endif
