@@ -24,6 +24,16 @@ enum {
 static const char busy[] =
     "421 4.3.2 Too many connections of this user at once\r\n";
 
+/*
+ * How many of so many places one user may have: never the last ones, so that
+ * whoever has none gets one, however many users have all they may.
+ */
+static bool
+has_share(size_t own, size_t most, size_t free_places)
+{
+	return own < most && own < free_places;
+}
+
 /* ---- callers ---- */
 
 static size_t
@@ -36,14 +46,20 @@ count_pending(const struct manager *m, uint32_t uid)
 	return n;
 }
 
-static size_t
-count_served(const struct manager *m, uint32_t uid)
+/* May one more connection of this user be served? */
+static bool
+may_serve(const struct manager *m, uint32_t uid)
 {
-	size_t n = 0;
+	size_t own = 0;
+	size_t busy_count = 0;
 
-	for (size_t i = 0; i < MANAGER_INGESTS; i++)
-		n += m->ingests[i].child.is_busy && m->ingests[i].uid == uid;
-	return n;
+	for (size_t i = 0; i < MANAGER_INGESTS; i++) {
+		const struct ingest *one = &m->ingests[i];
+
+		busy_count += one->child.is_busy;
+		own += one->child.is_busy && one->uid == uid;
+	}
+	return has_share(own, PER_USER_SERVED, MANAGER_INGESTS - busy_count);
 }
 
 static void
@@ -51,15 +67,13 @@ take_caller(struct manager *m, int fd)
 {
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
-	size_t waiting;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1) {
 		fd_close(&fd);
 		return;
 	}
-	waiting = count_pending(m, peer.uid);
-	if (m->pending_count == MANAGER_PENDING ||
-	    waiting >= PER_USER_WAITING) {
+	if (!has_share(count_pending(m, peer.uid), PER_USER_WAITING,
+		MANAGER_PENDING - m->pending_count)) {
 		(void)send(
 		    fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		fd_close(&fd);
@@ -150,7 +164,7 @@ reception_serve(struct manager *m)
 		struct pending *p = &m->pending[i];
 		struct ingest *one = NULL;
 
-		if (count_served(m, p->uid) < PER_USER_SERVED)
+		if (may_serve(m, p->uid))
 			one = find_ingest(m);
 		if (one != NULL) {
 			hand_on(m, one, p);

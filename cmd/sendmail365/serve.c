@@ -84,6 +84,19 @@ open_notify(const struct spool *spool)
 
 /* ---- from start to end ---- */
 
+/* All callers that may wait have a descriptor each; the usual 1024 are less. */
+static void
+allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	/* Without it some of them are asked to come again. */
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int
 open_all(struct manager *m, struct failure *f)
 {
@@ -135,6 +148,7 @@ serve(struct manager *m)
 {
 	struct failure f;
 
+	allow_descriptors();
 	if (config_load(m->config_path, &m->config, &f) == -1)
 		return command_fail(&f);
 	log_open("sendmail365",
