@@ -281,27 +281,33 @@ day_wait(const struct limits *l, const struct ledger *ledger,
 	return MS_PER_HOUR - now_ms % MS_PER_HOUR;
 }
 
+/*
+ * First the ledger: who is killed between the two has sent nothing yet, and
+ * leaves an old time behind.  A new one at the oldest place would make
+ * everybody wait for a whole window.
+ */
 static int
 write_ledger(struct limits *l, struct ledger *ledger, unsigned messages,
     uint64_t recipients, int64_t now)
 {
 	int64_t hour = (int64_t)time(NULL) * 1000 / MS_PER_HOUR;
 	struct hour *h = &ledger->hours[hour % HOURS];
+	uint32_t first = ledger->oldest;
 
-	l->first = ledger->oldest;
+	l->first = first;
 	l->taken = messages;
-	for (unsigned i = 0; i < messages; i++) {
-		if (pwrite(l->fd, &now, sizeof(now),
-			place_of(ledger->oldest)) != sizeof(now))
-			return -1;
-		ledger->oldest = (ledger->oldest + 1) % ledger->ring_size;
-	}
+	ledger->oldest = (first + messages) % ledger->ring_size;
 	if (h->number != hour)
 		*h = (struct hour){ .number = hour };
 	h->recipients += recipients;
-	return pwrite(l->fd, ledger, sizeof(*ledger), 0) == sizeof(*ledger)
-	    ? 0
-	    : -1;
+	if (pwrite(l->fd, ledger, sizeof(*ledger), 0) != sizeof(*ledger))
+		return -1;
+	for (unsigned i = 0; i < messages; i++)
+		if (pwrite(l->fd, &now, sizeof(now),
+			place_of((first + i) % ledger->ring_size)) !=
+		    sizeof(now))
+			return -1;
+	return 0;
 }
 
 /* With the lock: 0 counted, 1 wait, -1 with errno. */
