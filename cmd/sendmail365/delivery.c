@@ -165,10 +165,17 @@ run(struct worker *w, const struct settlement *s,
 		return false;
 	}
 	delivery_run(w->config, input, d, w->submission);
+	return true;
+}
+
+/* Where the server has hung up, another may have the connection. */
+static void
+settle_session(struct worker *w)
+{
 	limits_finish(w->limits);
+	submission_settle(w->submission);
 	if (!submission_is_open(w->submission))
 		limits_disconnect(w->limits);
-	return true;
 }
 
 /* The login name of who handed the message in; it is in *user. */
@@ -199,8 +206,10 @@ deliver(struct worker *w, const struct settlement *s, struct ipc *out)
 	delivery_plan(w->config, &input, &d);
 	settle_prepare(s->journal, &d);
 	if (run(w, s, &input, &d, out)) {
-		/* First what must not be lost, then what is to be read. */
+		/* First what must not be lost: whoever is killed before that
+		 * sends the message again.  Then what is to be read. */
 		settle_outcomes(s, &d, out);
+		settle_session(w);
 		if (s->journal->attempts <= 1)
 			record_message(id, s->entry->id.uid, &d, &input);
 		record_outcomes(id, &d);

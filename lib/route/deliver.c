@@ -155,7 +155,6 @@ submit(const struct attempt *a)
 	}
 	free(was_pending);
 	outcomes_set_relay(d->outcomes, count, submission_relay(a->submission));
-	submission_settle(a->submission);
 }
 
 /* Without a host to submit to, or an account, Direct Send has to do. */

@@ -80,7 +80,8 @@ void delivery_plan(const struct config *config,
  * session is the outcome of every recipient.  Where nobody keeps outcomes, a
  * recipient that an earlier attempt at the very same message has reached is not
  * sent to again.  The submission's session is used, and kept open for the next
- * message; NULL: one for this message alone.
+ * message: the caller submission_settle()s it; NULL: one for this message
+ * alone.
  */
 void delivery_run(const struct config *config,
     const struct delivery_input *input, struct delivery *d,
