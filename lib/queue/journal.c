@@ -235,7 +235,7 @@ add_entry(struct buf *b, const struct journal_entry *e)
 
 /* One write, behind whatever a killed process has left unfinished. */
 static int
-append(int fd, struct buf *b)
+append(const struct spool *spool, int fd, struct buf *b)
 {
 	struct stat st;
 	char last = '\n';
@@ -248,7 +248,10 @@ append(int fd, struct buf *b)
 		return -1;
 	if (fd_write_all(fd, b->s, b->len) == -1)
 		return -1;
-	return fdatasync(fd);
+	if (fdatasync(fd) == -1)
+		return -1;
+	/* The name of a file that is new must be safe, too. */
+	return st.st_size == 0 ? fsync(spool_journal_fd(spool)) : 0;
 }
 
 int
@@ -269,7 +272,7 @@ journal_append(const struct spool *spool, struct spool_id id, struct journal *j,
 	if (r == -1)
 		errno = EFBIG;
 	if (r == 0)
-		r = append(fd, &b);
+		r = append(spool, fd, &b);
 	if (r == -1)
 		(void)cannot("write", id, errno, f);
 	for (size_t i = 0; i < j->count && r == 0; i++)

@@ -76,30 +76,47 @@ open_folder(struct spool *s, enum folder folder, struct failure *f)
 	const char *name = folder_names[folder];
 	char *path = xasprintf("%s/%s", s->path, name);
 	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	bool is_new = mkdirat(s->fd, name, 0700) == 0;
 	int r;
 
-	if (mkdirat(s->fd, name, 0700) == 0 && geteuid() != s->owner)
+	if (is_new && geteuid() != s->owner)
 		(void)!fchownat(
 		    s->fd, name, s->owner, s->group, AT_SYMLINK_NOFOLLOW);
 	s->folders[folder] = openat(s->fd, name, flags);
 	if (s->folders[folder] == -1)
 		r = failure_os(f, FAILURE_CONFIG, errno, "open %s", path);
+	else if (is_new && fsync(s->fd) == -1)
+		r = failure_os(f, FAILURE_LATER, errno, "write %s", s->path);
 	else
 		r = check_directory(s, s->folders[folder], path, f);
 	free(path);
 	return r;
 }
 
+/* The name of a directory that is new is as safe as what will be in it. */
+static int
+sync_parent(int fd)
+{
+	int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Where it may not be read there is no way to do that. */
+	int r = parent == -1 ? 0 : fsync(parent);
+
+	fd_close(&parent);
+	return r;
+}
+
 static int
 open_base(struct spool *s, bool is_ours, struct failure *f)
 {
+	bool is_new = is_ours && mkdir(s->path, 0700) == 0;
 	struct stat st;
 
-	if (is_ours && mkdir(s->path, 0700) == -1 && errno != EEXIST)
+	if (is_ours && !is_new && errno != EEXIST)
 		return failure_os(
 		    f, FAILURE_CONFIG, errno, "create %s", s->path);
 	s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->fd == -1 || fstat(s->fd, &st) == -1)
+	if (s->fd == -1 || fstat(s->fd, &st) == -1 ||
+	    (is_new && sync_parent(s->fd) == -1))
 		return failure_os(f, FAILURE_CONFIG, errno, "open %s", s->path);
 	s->owner = st.st_uid;
 	s->group = st.st_gid;
