@@ -1,13 +1,18 @@
 """check: what is wrong, where, and the cure; and nothing is sent with it."""
 import os
 import re
+from pathlib import Path
 
 import pytest
 
 from fake365 import ALERTS
 from support import (
-    BOSS, MESSAGE, OUTSIDER, assert_fatal, assert_sent, configure, line_of,
+    BOSS, MESSAGE, OUTSIDER, TOP, assert_fatal, assert_sent, configure,
+    line_of,
 )
+
+README = TOP / "README.md"
+MANUAL = TOP / "cmd" / "sendmail365" / "sendmail365.conf.5"
 
 SHOP = "shop@contoso.example"
 PASSWORD_ONLY = {"tenant": None, "client_id": None, "authority": None,
@@ -276,6 +281,30 @@ def test_configuration_of_everything(mail):
     assert result.stdout.decode() == f"{mail.config}: ok\n"
     assert mail.tenant.connections == []
     assert_sent(mail.sendmail(BOSS, stdin=MESSAGE))
+
+
+def examples():
+    """The configurations that the documents show, as whole files."""
+    readme = re.findall(r"```ini\n(.*?)```", README.read_text(), re.S)
+    manual = re.findall(r"\.Bd -literal.*?\n(.*?)\.Ed", MANUAL.read_text(),
+                        re.S)
+    assert (len(readme), len(manual)) == (4, 3)
+    smallest, *more = readme
+    return [smallest, *(smallest + text for text in more), *manual]
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_examples_of_the_documents(mail, number):
+    for name in ["client-secret", "sendgrid-key"]:
+        path = mail.directory / name
+        path.write_text("secret\n")
+        path.chmod(0o600)
+    text = examples()[number]
+    mail.config = str(mail.directory / "example.conf")
+    Path(mail.config).write_text(text)
+    environment = {**os.environ, "CREDENTIALS_DIRECTORY": str(mail.directory)}
+    result = mail.sendmail365("check", env=environment)
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 # ---- the file of aliases ----
