@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "config/config.h"
+#include "core/ascii.h"
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/failure.h"
@@ -26,6 +27,9 @@ attempt_lane(const struct delivery *d, char out[static ATTEMPT_LANE_SIZE])
 
 	buf_init(&user, ADDRESS_MAX);
 	(void)mailbox_write_address(&user, &d->user);
+	/* It is one mailbox however a sender writes it. */
+	for (size_t i = 0; i < user.len; i++)
+		user.s[i] = ascii_lower(user.s[i]);
 	(void)snprintf(out, ATTEMPT_LANE_SIZE, "%.100s%s%s", d->account->name,
 	    d->account->name[0] != '\0' ? "-" : "", user.s);
 	buf_done(&user);

@@ -415,6 +415,13 @@ def test_each_sender_signs_in(rules):
     assert len(mail.tenant.token_requests) == 1
 
 
+def test_limits_are_those_of_the_mailbox_however_it_is_written(rules):
+    mail = rules("", user="{sender}", send_as="@contoso.example")
+    for member in [SHOP, SHOP.upper()]:
+        send(mail, f"Name <{member}>")
+    assert [p.name for p in mail.state.glob("limits-*")] == [f"limits-{SHOP}"]
+
+
 @pytest.mark.parametrize("author, envelope, user", [
     (f"Shop <{SHOP.upper()}>", "root", SHOP),
     (JANE, OPS, OPS),
