@@ -259,12 +259,8 @@ account_allows(const struct account *a, const struct mailbox *m)
 {
 	const struct pattern_subject subject = { .address = m };
 
-	if (!a->is_sender && mailbox_equal(&a->user, m))
-		return true;
-	for (size_t i = 0; i < a->send_as.count; i++)
-		if (pattern_matches(&a->send_as.items[i], &subject))
-			return true;
-	return false;
+	return (!a->is_sender && mailbox_equal(&a->user, m)) ||
+	    pattern_list_matches(&a->send_as, &subject);
 }
 
 static const struct account *

@@ -241,6 +241,16 @@ pattern_matches(const struct pattern *p, const struct pattern_subject *subject)
 }
 
 bool
+pattern_list_matches(
+    const struct pattern_list *list, const struct pattern_subject *subject)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (pattern_matches(&list->items[i], subject))
+			return true;
+	return false;
+}
+
+bool
 pattern_covers(const struct pattern *wide, const struct pattern *narrow)
 {
 	if (wide->kind == PATTERN_ANY)

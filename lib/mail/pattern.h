@@ -63,6 +63,10 @@ int pattern_parse(struct span text, struct pattern *out, struct failure *f);
 bool pattern_matches(
     const struct pattern *p, const struct pattern_subject *subject);
 
+/* Does one of the list mean this sender? */
+bool pattern_list_matches(
+    const struct pattern_list *list, const struct pattern_subject *subject);
+
 /*
  * Whatever the narrow pattern means, the wide one means too, as far as the
  * two texts tell: a rule with narrow behind one with wide is never reached.

@@ -56,10 +56,6 @@ permit_allows(const struct rewrite_policy *policy, const struct mailbox *m)
 
 	if (m->local == NULL || m->domain == NULL)
 		return false;
-	if (mailbox_equal(m, policy->account))
-		return true;
-	for (size_t i = 0; i < policy->send_as.count; i++)
-		if (pattern_matches(&policy->send_as.items[i], &subject))
-			return true;
-	return false;
+	return mailbox_equal(m, policy->account) ||
+	    pattern_list_matches(&policy->send_as, &subject);
 }

@@ -99,15 +99,10 @@ apply_rules(struct planner *p)
 static bool
 may_sign_in(const struct planner *p, const struct mailbox *m)
 {
-	const struct pattern_list *own = &p->d->account->send_as;
 	const struct pattern_subject subject = { .address = m };
 
-	if (mailbox_is_null(m) || m->domain == NULL)
-		return false;
-	for (size_t i = 0; i < own->count; i++)
-		if (pattern_matches(&own->items[i], &subject))
-			return true;
-	return false;
+	return !mailbox_is_null(m) && m->domain != NULL &&
+	    pattern_list_matches(&p->d->account->send_as, &subject);
 }
 
 /* Nobody can sign in for a message from m, which may be null. */
@@ -326,21 +321,18 @@ static bool
 has_no_reply_to(const struct planner *p)
 {
 	const struct pattern_list *list = &p->config->no_reply_to;
+	const struct rule_senders s = senders_of(p);
 	struct pattern_subject subject = {
-		.user = p->input->user,
-		.origin = p->origin,
-		.host_name = p->host_name,
+		.address = s.author,
+		.user = s.user,
+		.origin = s.origin,
+		.host_name = s.host_name,
 	};
 
-	for (size_t i = 0; i < list->count; i++) {
-		subject.address = &p->author;
-		if (pattern_matches(&list->items[i], &subject))
-			return true;
-		subject.address = p->input->sender;
-		if (pattern_matches(&list->items[i], &subject))
-			return true;
-	}
-	return false;
+	if (pattern_list_matches(list, &subject))
+		return true;
+	subject.address = s.envelope;
+	return pattern_list_matches(list, &subject);
 }
 
 static void
