@@ -1,5 +1,10 @@
 #include "config/cloud.h"
 
+#include <string.h>
+
+#include "core/ascii.h"
+#include "core/buf.h"
+
 /*
  * Where published sources disagree, [account] host, authority and scope are
  * the way out:
@@ -51,4 +56,31 @@ cloud_names(size_t *out_count)
 {
 	*out_count = sizeof(names) / sizeof(names[0]);
 	return names;
+}
+
+bool
+cloud_has_authority(const char *authority)
+{
+	for (size_t i = 0; i < sizeof(clouds) / sizeof(clouds[0]); i++)
+		if (span_is_nocase(span_of(authority), clouds[i].authority))
+			return true;
+	return false;
+}
+
+bool
+cloud_has_host(const char *host)
+{
+	static const char *const domains[] = { ".office365.com", ".outlook.com",
+		".office365.us", ".outlook.cn", ".azurecomm.net",
+		".mx.microsoft" };
+	size_t host_len = strlen(host);
+
+	for (size_t i = 0; i < sizeof(domains) / sizeof(domains[0]); i++) {
+		size_t len = strlen(domains[i]);
+
+		if (host_len > len &&
+		    ascii_equal_nocase(host + host_len - len, domains[i], len))
+			return true;
+	}
+	return false;
 }

@@ -146,30 +146,56 @@ set_default(char **field, const char *value)
 		*field = xstrdup(value);
 }
 
-static int
-finish_section(const struct parser *p, struct failure *f)
+static void
+complete_account(struct account *a)
 {
-	struct account *a;
-	const struct cloud *cloud;
-	char *title;
+	const struct cloud *cloud = cloud_get(a->cloud);
 
-	if (!p->has_section || p->section != SCHEMA_ACCOUNT)
-		return 0;
-	a = last_account(p);
-	if (guess_auth(p, a, f) == -1 || check_user(a, f) == -1 ||
-	    check_required(a, f) == -1) {
-		title = config_account_title(a);
-		(void)failure_at(f, "%s:%d: %s", p->name, a->line, title);
-		free(title);
-		return -1;
-	}
-	cloud = cloud_get(a->cloud);
 	/* Without a host, nothing is submitted that is not signed in. */
 	if (a->auth != AUTH_NONE)
 		set_default(&a->host, cloud->host);
 	set_default(&a->authority, cloud->authority);
 	set_default(&a->scope, cloud->scope);
-	return 0;
+}
+
+/* A token opens the mailbox to whoever has it. */
+static int
+check_token_host(const struct account *a, struct failure *f)
+{
+	if (a->auth != AUTH_CLIENT_SECRET ||
+	    !cloud_has_authority(a->authority) || cloud_has_host(a->host))
+		return 0;
+	return failure_set(f, FAILURE_CONFIG,
+	    "%s is no host of Microsoft's, and their token must go to no "
+	    "other; correct host, or for a relay use password_file or "
+	    "auth = none",
+	    a->host);
+}
+
+static int
+finish_section(const struct parser *p, struct failure *f)
+{
+	struct account *a;
+	char *title;
+	int r;
+
+	if (!p->has_section || p->section != SCHEMA_ACCOUNT)
+		return 0;
+	a = last_account(p);
+	r = guess_auth(p, a, f);
+	if (r == 0)
+		r = check_user(a, f);
+	if (r == 0)
+		r = check_required(a, f);
+	complete_account(a);
+	if (r == 0)
+		r = check_token_host(a, f);
+	if (r == 0)
+		return 0;
+	title = config_account_title(a);
+	(void)failure_at(f, "%s:%d: %s", p->name, a->line, title);
+	free(title);
+	return -1;
 }
 
 /* ---- a section begins ---- */

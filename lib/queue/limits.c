@@ -77,14 +77,46 @@ file_name(const char *name)
 	return out;
 }
 
+/* Whoever may write there could lead us anywhere: only the owner may, who is
+ * this user, or, for root, the service's. */
 static int
-open_directory(const char *path)
+open_directory(const char *path, struct stat *st)
 {
-	int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	int fd = open(path, flags);
 
 	if (fd == -1 && errno == ENOENT && mkdir(path, 0700) == 0)
 		fd = open(path, flags);
+	if (fd != -1 &&
+	    (fstat(fd, st) == -1 || (st->st_mode & 022) != 0 ||
+		(geteuid() != 0 && st->st_uid != geteuid())))
+		fd_close(&fd);
+	return fd;
+}
+
+/* A file of the directory's owner, made where it is missing; -1 with errno. */
+static int
+open_file(int dirfd, const char *name, const struct stat *owner)
+{
+	int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = openat(dirfd, name, flags | O_CREAT | O_EXCL, 0600);
+	struct stat st;
+
+	if (fd != -1) {
+		/* Root counts for the service, which must be able to go on. */
+		if (geteuid() != owner->st_uid)
+			(void)!fchown(fd, owner->st_uid, owner->st_gid);
+		return fd;
+	}
+	if (errno != EEXIST)
+		return -1;
+	fd = openat(dirfd, name, flags);
+	if (fd != -1 &&
+	    (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+		(st.st_uid != owner->st_uid && st.st_uid != geteuid()))) {
+		fd_close(&fd);
+		errno = EPERM;
+	}
 	return fd;
 }
 
@@ -92,19 +124,19 @@ int
 limits_open(const char *directory, const char *name,
     const struct limits_policy *policy, struct limits **out, struct failure *f)
 {
-	int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
-	int dirfd = directory != NULL ? open_directory(directory) : -1;
+	struct stat owner;
+	int dirfd = directory != NULL ? open_directory(directory, &owner) : -1;
 	char *file = file_name(name);
-	struct stat st;
 	int fd = -1;
 	int r = 0;
 
 	*out = NULL;
 	if (dirfd == -1) {
-		log_debug("limits are not kept: there is no state directory");
+		log_debug("limits are not kept: there is no state directory "
+			  "that is ours alone");
 		goto out;
 	}
-	fd = openat(dirfd, file, flags, 0600);
+	fd = open_file(dirfd, file, &owner);
 	if (fd == -1 && (errno == EACCES || errno == EROFS)) {
 		log_debug("limits are not kept: %s/%s: %s", directory, file,
 		    strerror(errno));
@@ -115,9 +147,6 @@ limits_open(const char *directory, const char *name,
 		    f, FAILURE_LATER, errno, "open %s/%s", directory, file);
 		goto out;
 	}
-	/* Root counts for the service, which must be able to go on. */
-	if (geteuid() == 0 && fstat(dirfd, &st) == 0 && st.st_uid != 0)
-		(void)!fchown(fd, st.st_uid, st.st_gid);
 	*out = xcalloc(1, sizeof(**out));
 	**out = (struct limits){ .fd = fd, .policy = *policy };
 out:

@@ -411,10 +411,10 @@ delivery_summary(const struct delivery *d, struct buf *text, struct failure *f)
 	}
 	(void)failure_set(f, worst->kind, "%s", worst->text);
 	(void)failure_dsn(f, worst->dsn);
-	/* Where a part is done it is the caller's turn to try the rest; the
-	 * code must not say otherwise. */
+	/* Where a part is done, or may be, it is the caller's turn to try the
+	 * rest; the code must not say otherwise. */
 	if (worst->status == OUTCOME_LATER && worst->kind != FAILURE_LATER &&
-	    first_of(d, OUTCOME_ACCEPTED) != NULL) {
+	    (first_of(d, OUTCOME_ACCEPTED) != NULL || worst->is_uncertain)) {
 		f->kind = FAILURE_LATER;
 		(void)failure_dsn(f, "4.0.0");
 	}

@@ -431,35 +431,42 @@ test_forms_that_mean_the_same(void **state)
 		const char *name;
 		const char *in;
 	} rows[] = {
-		{ "byte order mark", "\xef\xbb\xbf" ACCOUNT "host = h.org\n" },
-		{ "no last line end", ACCOUNT "host = h.org" },
-		{ "no blanks", ACCOUNT "host=h.org\n" },
-		{ "tabs", ACCOUNT "host\t=\th.org\t\n" },
+		{ "byte order mark",
+		    "\xef\xbb\xbf" ACCOUNT "host = h.outlook.com\n" },
+		{ "no last line end", ACCOUNT "host = h.outlook.com" },
+		{ "no blanks", ACCOUNT "host=h.outlook.com\n" },
+		{ "tabs", ACCOUNT "host\t=\th.outlook.com\t\n" },
 		{ "comments",
 		    ACCOUNT "# one\n; two\n  # three\n\t;\n"
-			    "host = h.org\n" },
-		{ "comment behind a value", ACCOUNT "host = h.org ; here\n" },
-		{ "comment behind with a tab", ACCOUNT "host = h.org\t;\n" },
-		{ "comment with =", ACCOUNT "host = h.org ; a = b\n" },
-		{ "empty and blank lines", ACCOUNT "\n  \n\t\nhost = h.org\n" },
+			    "host = h.outlook.com\n" },
+		{ "comment behind a value",
+		    ACCOUNT "host = h.outlook.com ; here\n" },
+		{ "comment behind with a tab",
+		    ACCOUNT "host = h.outlook.com\t;\n" },
+		{ "comment with =", ACCOUNT "host = h.outlook.com ; a = b\n" },
+		{ "empty and blank lines",
+		    ACCOUNT "\n  \n\t\nhost = h.outlook.com\n" },
 		{ "comment behind a section",
-		    "[log] ; here ]\n" ACCOUNT "host = h.org\n" },
+		    "[log] ; here ]\n" ACCOUNT "host = h.outlook.com\n" },
 		{ "blanks within a section",
-		    "[ log ]\n" ACCOUNT "host = h.org\n" },
-		{ "an empty section", ACCOUNT "host = h.org\n[rewrite]\n" },
+		    "[ log ]\n" ACCOUNT "host = h.outlook.com\n" },
+		{ "an empty section",
+		    ACCOUNT "host = h.outlook.com\n[rewrite]\n" },
 		{ "UTF-8 in a comment",
-		    ACCOUNT "host = h.org ; gr\xc3\xbc\xc3\x9f\n" },
+		    ACCOUNT "host = h.outlook.com ; gr\xc3\xbc\xc3\x9f\n" },
 		{ "a line of 190 octets",
-		    ACCOUNT "host = h.org\n#" X60 X60 X60 "xxxxxxxxx\n" },
+		    ACCOUNT "host = h.outlook.com\n#" X60 X60 X60
+			    "xxxxxxxxx\n" },
 		{ "a value of 190 octets",
-		    ACCOUNT "host = h.org\nca_file = /" X60 X60 X10 X10 X10 X10
-			    "xxxxxxxxxxxxxxxxxx\n" },
+		    ACCOUNT
+		    "host = h.outlook.com\nca_file = /" X60 X60 X10 X10 X10 X10
+		    "xxxxxxxxxxxxxxxxxx\n" },
 		{ "CRLF",
 		    "[account]\r\nuser = a@x.org\r\npassword_file = p\r\n"
-		    "\r\n; c\r\nhost = h.org\r\n" },
+		    "\r\n; c\r\nhost = h.outlook.com\r\n" },
 		{ "lines with and without CR",
 		    "[account]\nuser = a@x.org\r\npassword_file = p\n"
-		    "host = h.org\r\n" },
+		    "host = h.outlook.com\r\n" },
 	};
 
 	(void)state;
@@ -470,7 +477,7 @@ test_forms_that_mean_the_same(void **state)
 		if (config_parse(
 			"t.conf", "/etc/s", span_of(rows[i].in), &c, &f) == -1)
 			fail_msg("%s: %s", rows[i].name, f.text);
-		assert_string_equal(c->accounts[0].host, "h.org");
+		assert_string_equal(c->accounts[0].host, "h.outlook.com");
 		config_free(&c);
 	}
 }
@@ -521,24 +528,24 @@ test_lines_that_are_refused(void **state)
 	static const struct refused rows[] = {
 		{ "no =", ACCOUNT "host\n",
 		    "t.conf:6: this line has no \"=\"; write: key = value" },
-		{ "= in a comment only", ACCOUNT "host ; = h.org\n",
+		{ "= in a comment only", ACCOUNT "host ; = h.outlook.com\n",
 		    "t.conf:6: this line has no \"=\"; write: key = value" },
-		{ "colon", ACCOUNT "host: h.org\n",
+		{ "colon", ACCOUNT "host: h.outlook.com\n",
 		    "t.conf:6: \":\" stands where \"=\" belongs; write: key "
 		    "= value" },
 		{ "colon before =", ACCOUNT "host: a=b\n",
 		    "t.conf:6: \":\" stands where \"=\" belongs; write: key "
 		    "= value" },
-		{ "no key", ACCOUNT "= h.org\n",
+		{ "no key", ACCOUNT "= h.outlook.com\n",
 		    "t.conf:6: no key stands before the \"=\"; write: key = "
 		    "value" },
 		{ "no value", ACCOUNT "host =\n",
 		    "t.conf:6: \"host\" has no value; remove the line or put "
 		    "\";\" before it for the default" },
-		{ "a comment for a value", ACCOUNT "host = ;h.org\n",
+		{ "a comment for a value", ACCOUNT "host = ;h.outlook.com\n",
 		    "t.conf:6: \"host\" has no value; remove the line or put "
 		    "\";\" before it for the default" },
-		{ "# behind a value", ACCOUNT "host = h.org # here\n",
+		{ "# behind a value", ACCOUNT "host = h.outlook.com # here\n",
 		    "t.conf:6: \"#\" begins a comment only at the start of a "
 		    "line; behind a value, write \";\"" },
 		{ "continued line", ACCOUNT "send_as = a@x.org,\n b@x.org\n",
@@ -548,7 +555,7 @@ test_lines_that_are_refused(void **state)
 		    ACCOUNT "send_as = a@x.org\n b@x.org\n",
 		    "t.conf:7: this line begins with a blank; a value cannot "
 		    "go on in the next line, and a key begins at the margin" },
-		{ "indented key", ACCOUNT "\thost = h.org\n",
+		{ "indented key", ACCOUNT "\thost = h.outlook.com\n",
 		    "t.conf:6: this line begins with a blank; a value cannot "
 		    "go on in the next line, and a key begins at the margin" },
 		{ "indented section", ACCOUNT " [log]\n",
@@ -719,6 +726,18 @@ test_structure(void **state)
 		    "t.conf:1: [account]: client_secret_file and "
 		    "password_file are both set; add auth = client-secret "
 		    "or auth = password" },
+		{ "a token for a stranger",
+		    ACCOUNT "host = smtp.sendgrid.net\n",
+		    "t.conf:1: [account]: smtp.sendgrid.net is no host of "
+		    "Microsoft's, and their token must go to no other; "
+		    "correct host, or for a relay use password_file or "
+		    "auth = none" },
+		{ "a token for a name that only ends so",
+		    ACCOUNT "host = evil-outlook.com\n",
+		    "t.conf:1: [account]: evil-outlook.com is no host of "
+		    "Microsoft's, and their token must go to no other; "
+		    "correct host, or for a relay use password_file or "
+		    "auth = none" },
 		{ "no user", "\n[account main]\npassword_file = p\n",
 		    "t.conf:2: [account main]: \"user\" is missing: the "
 		    "mailbox that signs in" },
@@ -1016,14 +1035,14 @@ test_nobody_signs_in(void **state)
 		const char *in;
 		const char *host;
 	} rows[] = {
-		{ "[account]\nuser = a@x.org\nauth = none\nhost = h.org\n",
-		    "h.org" },
+		{ "[account]\nuser = a@x.org\nauth = none\nhost = h.outlook.com\n",
+		    "h.outlook.com" },
 		{ "[account]\nuser = a@x.org\nauth = none\n"
 		  "[direct_send]\nenabled = yes\n",
 		    NULL },
 		{ "[direct_send]\nenabled = yes\n"
-		  "[account]\nhost = h.org\nauth = none\nuser = a@x.org\n",
-		    "h.org" },
+		  "[account]\nhost = h.outlook.com\nauth = none\nuser = a@x.org\n",
+		    "h.outlook.com" },
 	};
 
 	(void)state;
@@ -1057,7 +1076,7 @@ test_accounts_that_contradict_themselves(void **state)
 		    SENDER "auth = password\npassword_file = p\n", NO_SENDER },
 		{ "{sender} without sign-in",
 		    "[account]\nuser = {sender}\nauth = none\n"
-		    "host = h.org\nsend_as = @x.org\n",
+		    "host = h.outlook.com\nsend_as = @x.org\n",
 		    NO_SENDER },
 		{ "{sender} that may be anybody", SENDER,
 		    "t.conf:1: [account]: \"send_as\" is missing: with user = "
@@ -1092,7 +1111,7 @@ test_accounts_that_contradict_themselves(void **state)
 		    "t.conf:1: auth = none, but nothing can be sent: set host "
 		    "to a relay that wants no sign-in, or enabled = yes in "
 		    "[direct_send]" },
-		{ "no user", "[account]\nauth = none\nhost = h.org\n",
+		{ "no user", "[account]\nauth = none\nhost = h.outlook.com\n",
 		    "t.conf:1: [account]: \"user\" is missing: the address "
 		    "that mail is sent from" },
 	};

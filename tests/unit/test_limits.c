@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -230,6 +232,34 @@ test_without_a_directory_nothing_is_limited(void **state)
 	limits_free(&l);
 }
 
+/* What somebody else has put there leads nowhere. */
+static void
+test_places_that_others_can_change_are_not_used(void **state)
+{
+	struct limits *l = NULL;
+	struct failure f;
+	char path[128];
+	char other[128];
+	FILE *file;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/%s", directory, FILE_NAME);
+	(void)snprintf(other, sizeof(other), "%s/other", directory);
+	file = fopen(other, "w");
+	assert_non_null(file);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(link(other, path), 0);
+	assert_int_equal(limits_open(directory, NAME, &policy, &l, &f), -1);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink(other, path), 0);
+	assert_int_equal(limits_open(directory, NAME, &policy, &l, &f), -1);
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(chmod(directory, 0770), 0);
+	assert_int_equal(limits_open(directory, NAME, &policy, &l, &f), 0);
+	assert_null(l);
+	assert_int_equal(chmod(directory, 0700), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -244,6 +274,7 @@ main(void)
 		TEST(test_more_than_a_day_allows_is_not_held_for_ever),
 		TEST(test_connections_are_counted_and_given_back),
 		TEST(test_a_damaged_file_begins_anew),
+		TEST(test_places_that_others_can_change_are_not_used),
 		cmocka_unit_test(test_without_a_directory_nothing_is_limited),
 	};
 
