@@ -17,6 +17,7 @@
 enum {
 	SLOTS_MIN = 64,       /* a power of two */
 	BYTES_PER_ENTRY = 24, /* a guess that makes room for most files */
+	SEARCHES_MAX = 8,     /* that cost less than to make the table */
 	LOOP_SHOWN = 4,       /* names at either end of a loop in a report */
 	LOOP_TEXT_MAX = 4096  /* their names are not that long */
 };
@@ -29,13 +30,24 @@ struct entry {
 	int line;
 };
 
-struct aliases {
-	struct entry *entries;
-	size_t count;
-	size_t fallback; /* the entry that is the default, or NONE */
-	uint32_t *slots; /* of a hash table with linear probing: the number of
-	                    an entry and one, or 0 */
+/*
+ * Entries by their names: a hash table with linear probing.  Most messages
+ * need a handful of names out of thousands, so that it is made only when some
+ * have been looked for without it.
+ */
+struct table {
+	uint32_t *slots; /* the number of an entry and one, or 0 */
 	size_t slot_count;
+	size_t hashed; /* so many entries are in it */
+	size_t searches;
+};
+
+struct aliases {
+	struct entry *entries; /* of several with a name, the first counts */
+	size_t count;
+	size_t size;     /* how many there is room for */
+	size_t fallback; /* the entry that is the default, or NONE */
+	struct table *table;
 	char **texts;
 	size_t text_count;
 	const char **hosts; /* in the texts, too */
@@ -80,66 +92,115 @@ hash_name(struct span name)
 static bool
 entry_has_name(const struct entry *e, struct span name)
 {
+	size_t i = 0;
+
 	/* A shorter e->name differs at its NUL, for no name has one in it. */
-	return ascii_equal_nocase(e->name, name.s, name.len) &&
-	    e->name[name.len] == '\0';
+	while (
+	    i < name.len && ascii_lower(e->name[i]) == ascii_lower(name.s[i]))
+		i++;
+	return i == name.len && e->name[i] == '\0';
 }
 
 /* The slot of the entry with this name, or the free one for it. */
 static uint32_t *
 find_slot(const struct aliases *a, struct span name)
 {
-	size_t mask = a->slot_count - 1;
+	const struct table *t = a->table;
+	size_t mask = t->slot_count - 1;
 	size_t i = hash_name(name) & mask;
 
-	while (a->slots[i] != 0 &&
-	    !entry_has_name(&a->entries[a->slots[i] - 1], name))
+	while (t->slots[i] != 0 &&
+	    !entry_has_name(&a->entries[t->slots[i] - 1], name))
 		i = (i + 1) & mask;
-	return &a->slots[i];
+	return &t->slots[i];
+}
+
+/* Have all entries in a table that is at most half full. */
+static void
+hash_all(const struct aliases *a)
+{
+	struct table *t = a->table;
+	size_t size = t->slot_count > 0 ? t->slot_count : SLOTS_MIN;
+
+	while (size / 2 < a->count)
+		size *= 2;
+	if (size != t->slot_count) {
+		free(t->slots);
+		t->slots = xcalloc(size, sizeof(*t->slots));
+		t->slot_count = size;
+		t->hashed = 0;
+	}
+	for (; t->hashed < a->count; t->hashed++) {
+		const char *name = a->entries[t->hashed].name;
+		uint32_t *slot;
+
+		if (t->hashed == a->fallback)
+			continue;
+		slot = find_slot(a, span_of(name));
+		if (*slot == 0)
+			*slot = (uint32_t)t->hashed + 1;
+	}
+}
+
+static size_t
+look_up(const struct aliases *a, struct span name)
+{
+	uint32_t slot = a->table->hashed > 0 ? *find_slot(a, name) : 0;
+
+	return slot != 0 ? slot - 1 : NONE;
+}
+
+/* The first entry with this name that is not in the table. */
+static size_t
+search(const struct aliases *a, struct span name)
+{
+	for (size_t i = a->table->hashed; i < a->count; i++)
+		if (i != a->fallback && entry_has_name(&a->entries[i], name))
+			return i;
+	return NONE;
 }
 
 static size_t
 find_name(const struct aliases *a, struct span name)
 {
-	uint32_t slot = *find_slot(a, name);
+	struct table *t = a->table;
+	size_t index = look_up(a, name);
 
-	return slot != 0 ? slot - 1 : NONE;
+	if (index != NONE || t->hashed == a->count)
+		return index;
+	if (t->searches++ < SEARCHES_MAX)
+		return search(a, name);
+	hash_all(a);
+	t->searches = 0;
+	return look_up(a, name);
 }
 
-/* Have room for count entries, and a table that is at most half full then. */
+/* Have room for count entries. */
 static void
 reserve(struct aliases *a, size_t count)
 {
-	uint32_t *old = a->slots;
-	size_t old_count = a->slot_count;
-	size_t size = old_count > 0 ? old_count : SLOTS_MIN;
-
-	while (size / 2 < count)
-		size *= 2;
-	if (size == old_count)
+	if (count <= a->size)
 		return;
-	a->entries = xreallocarray(a->entries, size / 2, sizeof(*a->entries));
-	a->slots = xcalloc(size, sizeof(*a->slots));
-	a->slot_count = size;
-	for (size_t i = 0; i < old_count; i++)
-		if (old[i] != 0)
-			*find_slot(a, span_of(a->entries[old[i] - 1].name)) =
-			    old[i];
-	free(old);
+	a->size = count > 2 * a->size ? count : 2 * a->size;
+	a->entries = xreallocarray(a->entries, a->size, sizeof(*a->entries));
+}
+
+static void
+append(struct aliases *a, const struct entry *e)
+{
+	reserve(a, a->count + 1);
+	a->entries[a->count++] = *e;
 }
 
 /* Add e under its name.  Returns NULL, or the earlier entry that has it. */
 static const struct entry *
 put_named(struct aliases *a, const struct entry *e)
 {
-	uint32_t *slot;
+	size_t first = find_name(a, span_of(e->name));
 
-	reserve(a, a->count + 1);
-	slot = find_slot(a, span_of(e->name));
-	if (*slot != 0)
-		return &a->entries[*slot - 1];
-	a->entries[a->count++] = *e;
-	*slot = (uint32_t)a->count;
+	if (first != NONE)
+		return &a->entries[first];
+	append(a, e);
 	return NULL;
 }
 
@@ -149,9 +210,8 @@ put_default(struct aliases *a, const struct entry *e)
 {
 	if (a->fallback != NONE)
 		return &a->entries[a->fallback];
-	reserve(a, a->count + 1);
 	a->fallback = a->count;
-	a->entries[a->count++] = *e;
+	append(a, e);
 	return NULL;
 }
 
@@ -163,7 +223,7 @@ aliases_new(void)
 	struct aliases *a = xcalloc(1, sizeof(*a));
 
 	a->fallback = NONE;
-	reserve(a, 0);
+	a->table = xcalloc(1, sizeof(*a->table));
 	return a;
 }
 
@@ -177,7 +237,8 @@ aliases_free(struct aliases **a)
 	free((*a)->texts);
 	free((*a)->hosts);
 	free((*a)->entries);
-	free((*a)->slots);
+	free((*a)->table->slots);
+	free((*a)->table);
 	free(*a);
 	*a = NULL;
 }
@@ -273,10 +334,16 @@ take_entry(void *user, int line, const char *name, const char *list)
 {
 	struct reading *r = user;
 	struct entry e = { name, list, r->file, line };
-	const struct entry *first = strcmp(name, "*") == 0
-	    ? put_default(r->a, &e)
-	    : put_named(r->a, &e);
+	const struct entry *first = NULL;
 
+	/* Whether it is the first with its name is found out when the name is
+	 * needed, unless someone wants to know now. */
+	if (strcmp(name, "*") == 0)
+		first = put_default(r->a, &e);
+	else if (r->report != NULL)
+		first = put_named(r->a, &e);
+	else
+		append(r->a, &e);
 	/* What the configuration or an earlier file has is no mistake. */
 	if (first != NULL && first->file == r->file)
 		report_second(r, line, first);
@@ -585,8 +652,11 @@ aliases_check(const struct aliases *a, const char *file, aliases_report *report,
 
 	w.states = xcalloc(a->count, sizeof(*w.states));
 	for (size_t i = 0; i < a->count; i++) {
-		if (file != NULL &&
-		    strcmp(file_of(a, &a->entries[i]), file) != 0)
+		const struct entry *e = &a->entries[i];
+
+		if (file != NULL && strcmp(file_of(a, e), file) != 0)
+			continue;
+		if (i != a->fallback && find_name(a, span_of(e->name)) != i)
 			continue;
 		enter(&w, i);
 		run(&w);

@@ -19,28 +19,36 @@ static const char has_domain[] =
 static const char needs_quotes[] =
     "a name with blanks or special characters needs quotes";
 
-/* 1 for a control character but a tab, else 0; without a branch. */
+/* 1 for a control character but a tab and this other one, else 0; without a
+ * branch. */
 static unsigned char
-is_refused(char octet)
+is_refused(char octet, unsigned char other)
 {
 	unsigned char c = (unsigned char)octet;
 
-	return (unsigned char)(((c < ' ') & (c != '\t')) | (c == 0x7f));
+	return (unsigned char)(((c < ' ') & (c != '\t') & (c != other)) |
+	    (c == 0x7f));
 }
 
 /* All octets of a file come by here: in blocks, compilers use their vectors. */
 static bool
-has_controls(struct span s)
+has_controls_but(unsigned char other, struct span s)
 {
 	unsigned char found = 0;
 	size_t i = 0;
 
 	for (; s.len - i >= BLOCK; i += BLOCK)
 		for (size_t k = 0; k < BLOCK; k++)
-			found |= is_refused(s.s[i + k]);
+			found |= is_refused(s.s[i + k], other);
 	for (; i < s.len; i++)
-		found |= is_refused(s.s[i]);
+		found |= is_refused(s.s[i], other);
 	return found != 0;
+}
+
+static bool
+has_controls(struct span s)
+{
+	return has_controls_but('\t', s);
 }
 
 /* ---- names ---- */
@@ -253,6 +261,7 @@ struct piece {
 struct reader {
 	const struct aliastext_events *events;
 	void *user;
+	bool is_clean; /* in no line there is a control character */
 	struct piece rest;
 	int line; /* of what was taken off the rest last */
 	enum {
@@ -309,6 +318,12 @@ next_line(struct reader *r, struct piece *line)
 }
 
 static bool
+is_clean(const struct reader *r, struct piece line)
+{
+	return r->is_clean || !has_controls(view(line));
+}
+
+static bool
 is_comment(struct piece line)
 {
 	size_t i = 0;
@@ -346,7 +361,7 @@ begin_entry(struct reader *r, struct piece line)
 		skip_line(r, view(line));
 		return;
 	}
-	problem = has_controls(view(line)) ? has_control : find_problem(name);
+	problem = is_clean(r, line) ? find_problem(name) : has_control;
 	if (problem != NULL) {
 		skip_entry(r, r->line, name, problem);
 		return;
@@ -375,7 +390,7 @@ continue_entry(struct reader *r, struct piece line)
 	if (r->state == READING_NOTHING)
 		skip_entry(r, r->line, span_trim(view(line)),
 		    "the line begins with a blank, but continues no alias");
-	else if (r->state == READING_ENTRY && has_controls(view(line)))
+	else if (r->state == READING_ENTRY && !is_clean(r, line))
 		skip_entry(r, r->line, span_of(r->name), has_control);
 	else if (r->state == READING_ENTRY)
 		join_line(&r->list, line);
@@ -414,7 +429,10 @@ aliastext_read(
     struct buf *text, const struct aliastext_events *events, void *user)
 {
 	struct reader r = {
-		.events = events, .user = user, .rest = { text->s, text->len }
+		.events = events,
+		.user = user,
+		.is_clean = !has_controls_but('\n', buf_view(text)),
+		.rest = { text->s, text->len },
 	};
 	struct piece line;
 

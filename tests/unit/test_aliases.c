@@ -1115,6 +1115,51 @@ test_many_short_entries(void **state)
 	buf_done(&got);
 }
 
+/* Without a table, with one, and with one that does not have all of them. */
+static void
+test_the_first_of_a_name_counts_however_it_is_found(void **state)
+{
+	enum {
+		NAMES = 50
+	};
+	struct aliases *a = aliases_new();
+	struct buf text;
+
+	(void)state;
+	configure(a, "n0=c@x\n");
+	buf_init(&text, SHOWN_MAX);
+	for (int i = 0; i < NAMES; i++)
+		assert_int_equal(
+		    buf_printf(
+			&text, "n%d: first%d@x\nN%d: second%d@x\n", i, i, i, i),
+		    0);
+	assert_int_equal(buf_puts(&text, "*: star@x\n*: other@x\n"), 0);
+	add_text(a, buf_view(&text), NULL);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < NAMES; i++) {
+			struct alias_expansion e = { 0 };
+			char *name = xasprintf("N%d", i);
+			char *want =
+			    i > 0 ? xasprintf("first%d", i) : xstrdup("c");
+
+			expand(a, name, MAX, &e);
+			assert_int_equal(e.recipients.count, 1);
+			assert_string_equal(e.recipients.items[0].local, want);
+			alias_expansion_done(&e);
+			free(name);
+			free(want);
+		}
+		assert_false(aliases_has(a, "*"));
+		assert_false(aliases_has(a, "default"));
+		assert_false(aliases_has(a, "n"));
+		/* More, which the table does not have yet. */
+		add_text(a, span_of("n1: late@x\nlate: n1\n"), NULL);
+		assert_true(aliases_has(a, "late"));
+	}
+	aliases_free(&a);
+	buf_done(&text);
+}
+
 int
 main(void)
 {
@@ -1145,6 +1190,8 @@ main(void)
 		cmocka_unit_test(test_exponential_fan_out),
 		cmocka_unit_test(test_long_chain),
 		cmocka_unit_test(test_many_short_entries),
+		cmocka_unit_test(
+		    test_the_first_of_a_name_counts_however_it_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
