@@ -270,7 +270,8 @@ is_resting(const struct store_entry *entry, const struct span *refused)
 
 int
 token_get(const struct account *account, const char *state_directory,
-    const struct span *refused, struct buf *out, struct failure *f)
+    const struct span *refused, struct buf *out, int64_t *out_end,
+    struct failure *f)
 {
 	struct store *store;
 	struct store_entry entry;
@@ -286,6 +287,8 @@ token_get(const struct account *account, const char *state_directory,
 		r = renew(account, store, refused, &entry, f);
 	if (r == 0 && buf_span(out, buf_view(&entry.token)) == -1)
 		r = failure_set(f, FAILURE_BUG, "token_get: no room");
+	if (out_end != NULL)
+		*out_end = entry.expires_at;
 	store_entry_done(&entry);
 	store_free(&store);
 	return r;

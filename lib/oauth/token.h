@@ -10,6 +10,7 @@
 #define OAUTH_TOKEN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/buf.h"
 
@@ -22,7 +23,8 @@ enum {
 };
 
 /*
- * Append an access token to *out, a secret buffer.  refused, if not NULL, is
+ * Append an access token to *out, a secret buffer; *out_end, if not NULL, is
+ * when it ends, in seconds since the epoch.  refused, if not NULL, is
  * a token that the server has refused: a new one is requested unless another
  * process has done so meanwhile.  The result is the refused one only where
  * that was itself requested for this reason within five minutes: asking once
@@ -33,6 +35,7 @@ enum {
  * are in the text.
  */
 int token_get(const struct account *account, const char *state_directory,
-    const struct span *refused, struct buf *out, struct failure *f);
+    const struct span *refused, struct buf *out, int64_t *out_end,
+    struct failure *f);
 
 #endif

@@ -1,8 +1,10 @@
 #include "route/submission.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "config/config.h"
 #include "core/alloc.h"
@@ -17,15 +19,16 @@
 enum {
 	SECRET_MAX = TOKEN_MAX_BYTES,
 	USER_MAX = 256, /* of an address, or a user name */
-	/* Less than what a token that is taken from the store is good for. */
-	AGE_MAX_MS = (TOKEN_MARGIN_SECONDS - 60) * 1000
+	/* For a message that is on its way when the token ends. */
+	SPARE_SECONDS = 60,
+	MS_PER_SECOND = 1000
 };
 
 struct submission {
 	struct smtp *session;
 	char *name; /* who is signed in, and where; NULL: nobody yet */
 	char *relay;
-	int64_t opened_ms;
+	int64_t end_ms; /* of what it is signed in with, as clock_ms() */
 	bool is_reused;
 	SSL_CTX *tls; /* of ca_file; it knows sessions to resume */
 	char *ca_file;
@@ -39,20 +42,35 @@ struct sign_in {
 	struct buf user;
 };
 
+/* How long a session may be used whose token ends then: not until its last
+ * moment, but for half of its life at least. */
+static int64_t
+session_end(int64_t token_end)
+{
+	int64_t left = token_end - (int64_t)time(NULL);
+	int64_t spare = left / 2 < SPARE_SECONDS ? left / 2 : SPARE_SECONDS;
+
+	return clock_ms() + (left - spare) * MS_PER_SECOND;
+}
+
 static int
 get_secret(const struct sign_in *s, const struct buf *refused, struct buf *out,
     struct trouble *t)
 {
 	const struct account *account = s->account;
 	const struct span view = buf_view(refused);
+	int64_t token_end = 0;
 	int r = 0;
 
 	buf_reset(out);
 	*t = (struct trouble){ .scope = SCOPE_ACCOUNT };
+	s->submission->end_ms = INT64_MAX;
 	switch (account->auth) {
 	case AUTH_CLIENT_SECRET:
 		r = token_get(account, s->config->state_directory,
-		    refused->len > 0 ? &view : NULL, out, &t->failure);
+		    refused->len > 0 ? &view : NULL, out, &token_end,
+		    &t->failure);
+		s->submission->end_ms = session_end(token_end);
 		break;
 	case AUTH_PASSWORD:
 		r = config_read_secret(
@@ -251,7 +269,7 @@ can_reuse(struct submission *s, const char *name)
 {
 	/* Its token may end, and a new session is signed in with a new one. */
 	if (s->session != NULL && strcmp(s->name, name) == 0 &&
-	    clock_ms() - s->opened_ms < AGE_MAX_MS && smtp_renew(s->session))
+	    clock_ms() < s->end_ms && smtp_renew(s->session))
 		return true;
 	submission_close(s);
 	return false;
@@ -282,7 +300,6 @@ submission_open(struct submission *s, const struct config *config,
 	if (r == 0 && !s->is_reused) {
 		free(s->name);
 		s->name = xstrdup(name);
-		s->opened_ms = clock_ms();
 	}
 	free(name);
 	buf_done(&who.user);

@@ -27,9 +27,10 @@ bool submission_is_open(const struct submission *s);
 
 /*
  * Have a session with the account's host that is signed in as user: the one
- * that is there if it is of this user and not too old and the server has not
- * hung up, else a new one, with a new token once where the server refuses one
- * for reasons that it may mend.  -1: *t; the scope is the account or the host.
+ * that is there if it is of this user, its token does not end soon and the
+ * server has not hung up, else a new one, with a new token once where the
+ * server refuses one for reasons that it may mend.  -1: *t; the scope is the
+ * account or the host.
  */
 int submission_open(struct submission *s, const struct config *config,
     const struct account *account, const struct mailbox *user,

@@ -207,7 +207,7 @@ test_stored_token_is_used_while_it_is_good(void **state)
 		write_case(t, c);
 		buf_init_secret(&token, TOKEN_MAX_BYTES);
 		r = token_get(&t->account, t->directory,
-		    c->refused ? &refused : NULL, &token, &f);
+		    c->refused ? &refused : NULL, &token, NULL, &f);
 		if (r != c->r || was_asked(t) != c->is_asked)
 			fail_msg("%s: %d %s", c->name, r, f.text);
 		assert_string_equal(token.s, r == 0 ? "stored" : "");
@@ -227,7 +227,7 @@ test_wait_is_told(void **state)
 	write_case(t, &waiting);
 	buf_init_secret(&token, TOKEN_MAX_BYTES);
 	assert_int_equal(
-	    token_get(&t->account, t->directory, NULL, &token, &f), -1);
+	    token_get(&t->account, t->directory, NULL, &token, NULL, &f), -1);
 	assert_string_equal(f.dsn, "4.7.0");
 	if (strcmp(f.text, "Entra is not asked again for 100 seconds: busy") !=
 		0 &&
@@ -250,9 +250,10 @@ test_refused_token_is_forgotten(void **state)
 	write_case(t, &fresh);
 	buf_init_secret(&token, TOKEN_MAX_BYTES);
 	assert_int_equal(
-	    token_get(&t->account, t->directory, &refused, &token, &f), -1);
+	    token_get(&t->account, t->directory, &refused, &token, NULL, &f),
+	    -1);
 	assert_int_equal(
-	    token_get(&t->account, t->directory, NULL, &token, &f), -1);
+	    token_get(&t->account, t->directory, NULL, &token, NULL, &f), -1);
 	buf_done(&token);
 }
 
@@ -264,7 +265,8 @@ test_works_without_a_store(void **state)
 	struct failure f;
 
 	buf_init_secret(&token, TOKEN_MAX_BYTES);
-	assert_int_equal(token_get(&t->account, NULL, NULL, &token, &f), -1);
+	assert_int_equal(
+	    token_get(&t->account, NULL, NULL, &token, NULL, &f), -1);
 	assert_int_equal(f.kind, FAILURE_LATER);
 	assert_string_equal(f.dsn, "4.4.1");
 	assert_non_null(strstr(f.text, "127.0.0.1: no connection"));
@@ -281,7 +283,8 @@ test_missing_secret_is_a_configuration_error(void **state)
 
 	assert_int_equal(unlink(t->secret_file), 0);
 	buf_init_secret(&token, TOKEN_MAX_BYTES);
-	assert_int_equal(token_get(&t->account, NULL, NULL, &token, &f), -1);
+	assert_int_equal(
+	    token_get(&t->account, NULL, NULL, &token, NULL, &f), -1);
 	assert_int_equal(f.kind, FAILURE_CONFIG);
 	buf_done(&token);
 }
@@ -302,7 +305,7 @@ test_address_must_be_https(void **state)
 		account.authority = addresses[i];
 		buf_init_secret(&token, TOKEN_MAX_BYTES);
 		assert_int_equal(
-		    token_get(&account, NULL, NULL, &token, &f), -1);
+		    token_get(&account, NULL, NULL, &token, NULL, &f), -1);
 		if (f.kind != FAILURE_CONFIG)
 			fail_msg("%s: %s", addresses[i], f.text);
 		buf_done(&token);
