@@ -85,7 +85,9 @@ open_directory(const char *path, struct stat *st)
 	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	int fd = open(path, flags);
 
-	if (fd == -1 && errno == ENOENT && mkdir(path, 0700) == 0)
+	/* Another process may make it at the same time. */
+	if (fd == -1 && errno == ENOENT &&
+	    (mkdir(path, 0700) == 0 || errno == EEXIST))
 		fd = open(path, flags);
 	if (fd != -1 &&
 	    (fstat(fd, st) == -1 || (st->st_mode & 022) != 0 ||
