@@ -22,7 +22,9 @@ enum {
 	IDLE_MS = 45 * 1000,
 	EXTRA_IDLE_MS = 5 * 1000,
 	NO_LANE_DELAY_MS = 5 * 1000,
-	BAD_FILE_DELAY_MS = 60 * 60 * 1000
+	BAD_FILE_DELAY_MS = 60 * 60 * 1000,
+	LONG_WAIT_MS = 2 * 60 * 1000,
+	MS_PER_SECOND = 1000
 };
 
 static uint32_t
@@ -319,9 +321,13 @@ judge_lane(struct manager *m, struct worker *w, const struct ipc *result)
 {
 	const struct schedule_policy policy = manager_policy(m);
 	struct lane *lane = &m->lanes[w->job_lane];
-	bool is_throttle = result->u.result.circuit == CIRCUIT_THROTTLED;
+	enum ipc_circuit circuit = result->u.result.circuit;
 
-	switch (result->u.result.circuit) {
+	/* What fails with a configuration that has been replaced since may
+	 * have been mended by that. */
+	if (w->child.is_retired && circuit != CIRCUIT_WORKS)
+		circuit = CIRCUIT_UNKNOWN;
+	switch (circuit) {
 	case CIRCUIT_UNKNOWN:
 		if (w->is_probe)
 			circuit_forget_probe(&lane->circuit);
@@ -332,11 +338,30 @@ judge_lane(struct manager *m, struct worker *w, const struct ipc *result)
 		break;
 	case CIRCUIT_FAILED:
 	case CIRCUIT_THROTTLED:
-		if (circuit_fail(&lane->circuit, &policy, is_throttle,
-			w->is_probe, clock_ms(), chance()))
+		if (circuit_fail(&lane->circuit, &policy,
+			circuit == CIRCUIT_THROTTLED, w->is_probe, clock_ms(),
+			chance()))
 			hold_lane(m, w->job_lane, result->why);
 		break;
 	}
+}
+
+/* The limits of the account allow nothing for that long. */
+static void
+block_lane(struct lane *lane, int64_t wait_ms)
+{
+	long long seconds = (wait_ms + MS_PER_SECOND - 1) / MS_PER_SECOND;
+
+	/* Nobody wants to hear of the minute's. */
+	if (wait_ms > LONG_WAIT_MS)
+		log_warning("account %s has reached recipients_per_day: its "
+			    "mail waits for %lld seconds at least",
+		    lane->name, seconds);
+	else
+		log_debug("account %s: its limits allow nothing for %lld "
+			  "seconds",
+		    lane->name, seconds);
+	lane->blocked_ms = clock_ms() + wait_ms;
 }
 
 static void
@@ -354,7 +379,8 @@ take_result(struct manager *m, struct worker *w, const struct ipc *result)
 		backlog_drop(m->backlog, w->job);
 		break;
 	case VERDICT_LIMITED:
-		lane->blocked_ms = clock_ms() + result->u.result.wait_ms;
+		if (!w->child.is_retired)
+			block_lane(lane, result->u.result.wait_ms);
 		backlog_return(
 		    m->backlog, w->job, w->job_lane, BACKLOG_SAME_DUE);
 		break;
