@@ -1,4 +1,5 @@
 """An account or a host that fails holds its mail, and nobody else's."""
+import json
 import re
 import signal
 import socket
@@ -8,7 +9,7 @@ import pytest
 from fake365 import ALERTS, PASSWORD, Rule
 from service import make_service, service  # noqa: F401
 from support import BOSS, MESSAGE, STUCK, assert_sent, wait_until
-from test_storm import arrived, call
+from test_storm import arrived, assert_rate, call, refusals
 
 #: of the schedule, in seconds, and how much of a delay is chance
 FIRST, LONGEST = 1, 2
@@ -137,6 +138,7 @@ def assert_drained(service, recipients):
     assert arrived(tenant) == sorted(recipients)
     assert service.files("failed") == service.files("journal") == []
     assert len(warnings(service)) == 1
+    service.wait_for_log("works again")
     assert service.log().count("works again") == 1
 
 
@@ -241,3 +243,97 @@ def test_the_mail_of_another_account_flows(make_service):
     assert tenant.wait_for_messages(10)
     assert {m.user for m in tenant.messages} == {SHOP}
     wait_until(lambda: len(service.files()) == len(held))
+
+
+# Limits
+
+def test_a_throttled_account_costs_no_attempt(make_service):
+    """Neither the message's attempts nor when it is due know of it."""
+    busy = "432 4.3.2 Concurrent connections limit exceeded"
+    service = make_service(
+        Rule("final", "reply", busy, nth=1, last=3),
+        config={"max_connections": 1}, queue=BACK_OFF)
+    tenant = service.mail.tenant
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    [name] = service.files()
+    arrived_at = (service.spool / "queue" / name).stat().st_mtime
+    wait_until(lambda: service.log().count("status=deferred") == 3)
+    shown = service.mail.sendmail365(
+        "queue", "list", "--json", env=service.environment()).stdout
+    assert json.loads(shown)["attempts"] == 0
+    assert (service.spool / "queue" / name).stat().st_mtime == arrived_at
+    assert tenant.wait_for_messages(1)
+    assert_drained(service, [BOSS])
+    assert_probes(spoken_at(tenant, "MAIL"))
+
+
+def test_front_ends_out_of_service_cost_no_attempt(make_service):
+    service = make_service(
+        Rule("connect", "reply-close", "421 4.3.2 Service not active",
+             nth=1, last=2),
+        config={"max_connections": 1}, queue=BACK_OFF)
+    service.start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    assert_drained(service, [BOSS])
+
+
+def test_the_rate_survives_a_restart(make_service):
+    rate = (3, 3)
+    service = make_service(
+        mailboxes={ALERTS: {"password": PASSWORD, "rate": rate}},
+        config={"messages_per_minute": "3/3s"}).start()
+    tenant = service.mail.tenant
+    recipients = call(service, 1, 3)
+    assert tenant.wait_for_messages(3)
+    service.wait_until_empty()
+    service.stop()
+    service.start()
+    recipients |= call(service, 1, 1, "later")
+    assert tenant.wait_for_messages(4)
+    assert arrived(tenant) == sorted(recipients)
+    assert refusals(tenant) == []
+    assert_rate(tenant.messages, rate)
+
+
+def test_recipients_of_a_day_survive_a_restart(make_service):
+    service = make_service(config={"recipients_per_day": 5}).start()
+    tenant = service.mail.tenant
+    people = [f"p{i}@contoso.example" for i in range(4)]
+    assert_sent(service.sendmail(*people[:3], stdin=MESSAGE))
+    assert tenant.wait_for_messages(1)
+    for _ in range(2):
+        assert_sent(service.sendmail(*people[:3], stdin=MESSAGE))
+        service.wait_for_log("recipients_per_day: its mail waits|"
+                             "its limits allow nothing")
+        service.stop()
+        service.log_path.write_text("")
+        service.process = None
+        service.start()
+    assert len(tenant.messages) == 1
+    assert len(service.files()) == 2
+    service.configure(recipients_per_day=100)
+    service.signal(signal.SIGHUP)
+    assert tenant.wait_for_messages(3)
+    service.wait_until_empty()
+    assert refusals(tenant) == []
+
+
+def test_many_recipients_are_many_messages_of_the_rate(make_service):
+    rate = (3, 2)
+    service = make_service(
+        mailboxes={ALERTS: {"password": PASSWORD, "rate": rate,
+                            "recipient_limit": 2}},
+        config={"messages_per_minute": "3/2s",
+                "recipients_per_message": 2}).start()
+    tenant = service.mail.tenant
+    people = [f"p{i}@contoso.example" for i in range(5)]
+    for _ in range(2):
+        assert_sent(service.sendmail(*people, stdin=MESSAGE))
+    assert tenant.wait_for_messages(6)
+    service.wait_until_empty()
+    assert arrived(tenant) == sorted(people + people)
+    assert [len(m.recipients) for m in tenant.messages] == [2, 2, 1] * 2
+    assert refusals(tenant) == []
+    assert_rate(tenant.messages, rate)

@@ -280,7 +280,7 @@ def connections(service):
 
 
 def test_a_session_is_kept_for_the_next_message(service):
-    service.start()
+    service.configure(max_connections=1).start()
     send_one_by_one(service, 5)
     assert len(connections(service)) == 1
     verbs = [line.split()[1] for line in service.mail.tenant.dialogue()
@@ -298,7 +298,7 @@ def test_a_session_is_kept_for_the_next_message(service):
     Rule("mail", "reset", 0, nth=2),
 ], ids=lambda rule: rule.action)
 def test_a_server_that_hangs_up_is_called_again(make_service, rule):
-    service = make_service(rule).start()
+    service = make_service(rule, config={"max_connections": 1}).start()
     send_one_by_one(service, 2)
     assert [c.resumed for c in connections(service)] == [False, True]
     assert len(service.mail.tenant.messages) == 2
@@ -315,7 +315,8 @@ def test_what_may_have_arrived_is_not_sent_again_at_once(make_service):
 
 
 def test_a_failed_message_does_not_spoil_the_session(make_service):
-    service = make_service(recipients={COLLEAGUE: "550 5.1.10 no"}).start()
+    service = make_service(recipients={COLLEAGUE: "550 5.1.10 no"},
+                           config={"max_connections": 1}).start()
     send_one_by_one(service, 1)
     assert_sent(service.sendmail("-f", "<>", COLLEAGUE, stdin=MESSAGE))
     wait_until(lambda: service.files("failed"))
