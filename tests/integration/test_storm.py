@@ -19,7 +19,8 @@ RATE = (400, 8)
 CALL = """
 i=0
 while [ $i -lt $COUNT ]; do
-    "$SENDMAIL" -i "$NAME-$i@contoso.example" <"$MESSAGE" || exit
+    "$SENDMAIL" -i -f "$SENDER" "$NAME-$i@contoso.example" <"$MESSAGE" ||
+        exit
     i=$((i + 1))
 done
 """
@@ -33,7 +34,7 @@ def start_callers(service, callers, each, name="c"):
         subprocess.Popen(
             ["/bin/sh", "-c", CALL],
             env={**service.environment(), "COUNT": str(each),
-                 "SENDMAIL": service.mail.sendmail_path,
+                 "SENDMAIL": service.mail.sendmail_path, "SENDER": ALERTS,
                  "NAME": f"{name}{i}", "MESSAGE": str(path)},
             stdin=subprocess.DEVNULL, stderr=service.log_path.open("ab"))
         for i in range(callers)]
