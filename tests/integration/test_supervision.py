@@ -64,7 +64,7 @@ def test_the_watchdog_is_fed(service, supervisor):
     began = time.monotonic()
     for _ in range(5):
         supervisor.hear_until("WATCHDOG=1")
-    assert 0.3 < time.monotonic() - began < 1.5
+    assert 0.3 < time.monotonic() - began < 5
 
 
 def test_the_watchdog_of_another_process_is_not(service, supervisor):
@@ -116,7 +116,7 @@ def test_what_cannot_be_finished_is_given_back(make_service, timeout):
 
 def test_what_waits_is_not_begun_any_more(make_service):
     service = make_service(
-        Rule("final", "delay", 0.5, nth=1),
+        Rule("final", "delay", 3 * STALL, nth=1),
         config={"max_connections": 1}).start()
     tenant = service.mail.tenant
     recipients = call(service, 1, 5)

@@ -59,6 +59,7 @@ def test_tls_sessions_are_resumed(make_service, version):
     assert [c.resumed for c in sessions(service)] == [False] + [True] * 3
 
 
+@pytest.mark.slow
 def test_a_new_session_begins_before_the_token_ends(make_service):
     """Whatever is sent is sent with a token that is good."""
     service = make_service(token_lifetime=4, config=ONE).start()
