@@ -193,7 +193,7 @@ def test_direct_send_goes_on_while_the_account_is_held(make_service):
     assert {m.service for m in tenant.messages} == {"mx"}
     assert arrived(tenant) == sorted([*inside, BOSS, BOSS])
     wait_until(lambda: len(service.files()) == 2)
-    assert len(tenant.token_requests) <= CONNECTIONS
+    assert_probes(EXPIRED.attempts(tenant))
     [line] = warnings(service)
     assert "AADSTS7000222" in line
     assert "works again" not in service.log()
