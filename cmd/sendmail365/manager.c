@@ -337,9 +337,8 @@ watch_clock(struct manager *m)
 
 	if (jump > -CLOCK_JUMP_MS && jump < CLOCK_JUMP_MS)
 		return;
-	if (m->clock_offset_ms != 0)
-		log_warning("the clock has jumped by %lld seconds",
-		    (long long)(jump / MS_PER_SECOND));
+	log_warning("the clock has jumped by %lld seconds",
+	    (long long)(jump / MS_PER_SECOND));
 	m->clock_offset_ms = offset;
 	m->scan_ms = 0;
 }
@@ -573,6 +572,7 @@ manager_run(struct manager *m)
 	size_t shown = 0;
 	nfds_t n;
 
+	m->clock_offset_ms = manager_now_ms() - clock_ms();
 	for (;;) {
 		keep_time(m);
 		watch_clock(m);

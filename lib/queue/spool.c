@@ -429,6 +429,8 @@ not_there(struct spool_id id, int e, struct failure *f)
 		    f, FAILURE_USAGE, "message %s is not in the queue", text);
 	if (e == ELOOP || e == ENXIO)
 		return none_of_ours(id, "it is no regular file", f);
+	if (e == EPERM)
+		return none_of_ours(id, "it belongs to another user", f);
 	return failure_set(f, FAILURE_LATER,
 	    "message %s cannot be read: %s; %s", text, strerror(e), cure_of(e));
 }
@@ -509,7 +511,9 @@ int
 spool_read(const struct spool *spool, enum spool_place place,
     struct spool_id id, struct spool_message *out, struct failure *f)
 {
-	int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	/* The time of reading would be written for each message of a listing,
+	 * since most have their time of change in the future. */
+	int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOATIME;
 	struct spool_message m = { .id = id, .fd = -1 };
 	char name[SPOOL_NAME_SIZE];
 	const char *why;

@@ -28,7 +28,7 @@ spool_name(struct spool_id id, char out[static SPOOL_NAME_SIZE])
 	    out, SPOOL_NAME_SIZE, "%016" PRIX64 ".%" PRIu32, id.number, id.uid);
 }
 
-/* Sixteen digits of our own form, and nothing else would be written back. */
+/* Sixteen digits, as they are written. */
 static bool
 parse_number(const char *text, uint64_t *out)
 {
@@ -58,17 +58,16 @@ spool_parse_id(const char *text, struct spool_id *out)
 bool
 spool_parse_name(const char *name, struct spool_id *out)
 {
-	char again[SPOOL_NAME_SIZE];
+	const char *digits = name + NUMBER_DIGITS + 1;
 	uint64_t uid;
 
 	if (strlen(name) < NUMBER_DIGITS + 2 ||
 	    !parse_number(name, &out->number) || name[NUMBER_DIGITS] != '.' ||
-	    parse_u64(span_of(name + NUMBER_DIGITS + 1), UINT32_MAX, &uid) ==
-		-1)
+	    parse_u64(span_of(digits), UINT32_MAX, &uid) == -1)
 		return false;
 	out->uid = (uint32_t)uid;
-	spool_name(*out, again);
-	return strcmp(name, again) == 0;
+	/* A message has one name only. */
+	return digits[0] != '0' || digits[1] == '\0';
 }
 
 int64_t
