@@ -1,14 +1,22 @@
 #include "queueing.h"
 
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/alloc.h"
+#include "core/ascii.h"
 #include "core/failure.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "mail/address.h"
 #include "queue/journal.h"
@@ -18,7 +26,10 @@ enum {
 	KIB = 1024,
 	REASON_COLUMN = 77, /* where Postfix ends the lines with reasons */
 	MS_PER_SECOND = 1000,
-	BLOCK = 16 * 1024
+	BLOCK = 16 * 1024,
+	SLICE = 100,      /* messages that one process lists at once */
+	LONG_LIST = 1000, /* where a second one is worth its start */
+	END_OF_SLICE = 1  /* an octet that is in no line */
 };
 
 #define FORMAT     "%-17s%c%8" PRIu64 " %-19.19s %s"
@@ -311,6 +322,143 @@ list_one(const struct queueing *q, const struct listing *l, struct spool_id id,
 }
 
 static int
+list_slice(const struct queueing *q, const struct listing *l, size_t at,
+    struct totals *totals)
+{
+	int r = 0;
+
+	for (size_t i = at; i < l->ids.count && i < at + SLICE && r == 0; i++)
+		r = list_one(q, l, l->ids.ids[i], totals);
+	return r;
+}
+
+/* ---- a long list, by two processes ---- */
+
+/* The second one reads every other slice, and is ahead by what a pipe
+ * holds: nearly all the time of a listing goes into opening files. */
+struct helper {
+	pid_t pid;
+	FILE *lines; /* NULL: there is none */
+	char *line;
+	size_t size;
+};
+
+static int
+write_line(void *context, const char *text)
+{
+	FILE *to = context;
+
+	return fputs(text, to) == EOF || putc('\n', to) == EOF ? -1 : 0;
+}
+
+/* Behind each slice come its totals, in a line as no other begins. */
+static void
+help(const struct queueing *q, const struct listing *l, int fd)
+{
+	FILE *to = fdopen(fd, "w");
+	struct queueing own = *q;
+	int r = to != NULL ? 0 : -1;
+
+	own.line = write_line;
+	own.context = to;
+	for (size_t at = SLICE; at < l->ids.count && r == 0;
+	     at += (size_t)2 * SLICE) {
+		struct totals t = { 0, 0 };
+
+		r = list_slice(&own, l, at, &t);
+		if (r == 0 &&
+		    (fprintf(to, "%c%zu %" PRIu64 "\n", END_OF_SLICE,
+			 t.messages, t.bytes) < 0 ||
+			fflush(to) == EOF))
+			r = -1;
+	}
+	_exit(r == 0 ? EX_OK : EX_IOERR);
+}
+
+static void
+start_helper(
+    const struct queueing *q, const struct listing *l, struct helper *h)
+{
+	int ends[2];
+
+	*h = (struct helper){ .pid = -1 };
+	if (l->ids.count < LONG_LIST || pipe2(ends, O_CLOEXEC) == -1)
+		return;
+	h->lines = fdopen(ends[0], "r");
+	if (h->lines != NULL)
+		h->pid = fork();
+	if (h->pid == 0) {
+		/* Where nobody reads, it is not to wait for itself. */
+		(void)fclose(h->lines);
+		help(q, l, ends[1]);
+	}
+	fd_close(&ends[1]);
+	if (h->lines == NULL)
+		fd_close(&ends[0]);
+	else if (h->pid == -1) {
+		(void)fclose(h->lines);
+		h->lines = NULL;
+	}
+}
+
+static void
+stop_helper(struct helper *h)
+{
+	free(h->line);
+	if (h->lines == NULL)
+		return;
+	/* It cannot write any more, and ends. */
+	(void)fclose(h->lines);
+	while (waitpid(h->pid, NULL, 0) == -1 && errno == EINTR)
+		continue;
+}
+
+static int
+add_totals(struct span line, struct totals *totals)
+{
+	uint64_t messages, bytes;
+
+	if (parse_u64(span_cut_word(&line), SIZE_MAX, &messages) == -1 ||
+	    parse_u64(span_trim(line), UINT64_MAX, &bytes) == -1)
+		return -1;
+	totals->messages += (size_t)messages;
+	totals->bytes += bytes;
+	return 0;
+}
+
+/* Pass on the helper's next slice. */
+static int
+pass_on(const struct queueing *q, struct helper *h, struct totals *totals)
+{
+	ssize_t n;
+
+	while ((n = getline(&h->line, &h->size, h->lines)) > 0) {
+		if (h->line[0] == END_OF_SLICE)
+			return add_totals(span_of(h->line + 1), totals);
+		h->line[n - 1] = '\0';
+		if (q->line(q->context, h->line) == -1)
+			return -1;
+	}
+	return -1;
+}
+
+static int
+print_messages(
+    const struct queueing *q, const struct listing *l, struct totals *totals)
+{
+	struct helper h;
+	int r = 0;
+
+	start_helper(q, l, &h);
+	for (size_t at = 0; at < l->ids.count && r == 0; at += SLICE)
+		r = h.lines != NULL && at / SLICE % 2 == 1
+		    ? pass_on(q, &h, totals)
+		    : list_slice(q, l, at, totals);
+	stop_helper(&h);
+	return r;
+}
+
+static int
 print_list(const struct queueing *q, const struct listing *l)
 {
 	struct totals totals = { 0, 0 };
@@ -319,8 +467,8 @@ print_list(const struct queueing *q, const struct listing *l)
 	if (l->ids.count > 0 && !l->is_json)
 		r = emit(q, TEXTS, "----Queue ID-----", "--Size--",
 		    "---Arrival Time----", "--Sender/Recipient------");
-	for (size_t i = 0; i < l->ids.count && r == 0; i++)
-		r = list_one(q, l, l->ids.ids[i], &totals);
+	if (r == 0)
+		r = print_messages(q, l, &totals);
 	if (r == -1 || l->is_json)
 		return r;
 	if (totals.messages == 0)
@@ -340,7 +488,7 @@ list_messages(const struct queueing *q, enum spool_place place, bool is_json,
 	if (r == 0)
 		r = list_place(q, SPOOL_JOURNALS, &l.journals, f);
 	if (r == 0 && print_list(q, &l) == -1)
-		r = failure_set(f, FAILURE_LATER, "the reader has gone");
+		r = failure_set(f, FAILURE_LATER, "the listing was broken off");
 	free(l.ids.ids);
 	free(l.journals.ids);
 	return r;
