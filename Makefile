@@ -100,7 +100,7 @@ help:
 	@echo 'check    install what is needed and run every test'
 	@echo 'check-callers  run the programs that call sendmail, also the large ones'
 	@echo 'lint     format, style, static analysis, manual pages, scripts'
-	@echo 'bench    time, CPU and memory beside msmtp, as ratios'
+	@echo 'bench    time, CPU and memory beside others; a long queue'
 	@echo 'fuzz     run the fuzz targets (FUZZ_RUNS=10000000, FUZZ_ONLY=NAME)'
 	@echo 'install  to $$(DESTDIR)$$(PREFIX); uninstall takes it away again'
 	@echo 'dist     a source archive of the last commit'
@@ -164,6 +164,8 @@ demo:
 .PHONY: bench
 bench: deps all
 	@$(PYTHON) tests/bench/bench.py
+	@$(PYTHON) tests/bench/return_time.py
+	@$(PYTHON) tests/bench/scale.py
 
 # ---- fuzzing: clang's libFuzzer, objects of their own ----
 
