@@ -58,6 +58,12 @@ manager_policy(const struct manager *m)
 	};
 }
 
+static int64_t
+least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 void
 manager_pause(struct manager *m)
 {
@@ -229,7 +235,7 @@ void
 manager_touch(struct manager *m, struct spool_id id)
 {
 	struct spool_status status;
-	struct failure f;
+	struct failure f = { .kind = FAILURE_NONE };
 
 	if (spool_stat(m->spool, SPOOL_QUEUE, id, &status, &f) == 0)
 		take_status(m, id, &status);
@@ -237,6 +243,9 @@ manager_touch(struct manager *m, struct spool_id id)
 		backlog_drop(m->backlog, id);
 	else
 		log_error("%s", f.text);
+	/* A disk that does not answer now may do so in a moment. */
+	if (f.kind == FAILURE_LATER)
+		m->scan_ms = least(m->scan_ms, clock_ms() + SCAN_BLIND_MS);
 }
 
 void
@@ -266,15 +275,18 @@ take_found(void *context, struct spool_id id, const struct spool_status *status,
 void
 manager_scan(struct manager *m)
 {
+	bool is_soon = m->notify_fd == -1;
 	struct failure f;
 
 	backlog_begin_scan(m->backlog);
-	if (spool_scan(m->spool, SPOOL_QUEUE, take_found, m, &f) == 0)
+	if (spool_scan(m->spool, SPOOL_QUEUE, take_found, m, &f) == 0) {
 		backlog_end_scan(m->backlog);
-	else
+	} else {
+		/* Whatever was not seen is there still. */
 		log_error("%s", f.text);
-	m->scan_ms =
-	    clock_ms() + (m->notify_fd == -1 ? SCAN_BLIND_MS : SCAN_MS);
+		is_soon = true;
+	}
+	m->scan_ms = clock_ms() + (is_soon ? SCAN_BLIND_MS : SCAN_MS);
 }
 
 /* A failed message that has been kept for long enough. */
@@ -442,12 +454,6 @@ has_busy_worker(const struct manager *m)
 		if (m->workers[i].child.is_busy)
 			return true;
 	return false;
-}
-
-static int64_t
-least(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* How long the loop may sleep. */

@@ -570,9 +570,57 @@ open_listing(const struct spool *s, enum folder folder)
 	    openat(s->folders[folder], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
 
-	if (dir == NULL)
+	if (dir == NULL && fd != -1) {
+		int e = errno;
+
 		fd_close(&fd);
+		errno = e;
+	}
 	return dir;
+}
+
+static int
+cannot_list(const struct spool *s, int e, struct failure *f)
+{
+	return failure_set(f, FAILURE_LATER,
+	    "the spool %s cannot be listed: %s; %s", s->path, strerror(e),
+	    cure_of(e));
+}
+
+/* The next name; NULL at the end, and *e != 0 if that came too early. */
+static const char *
+next_name(DIR *dir, int *e)
+{
+	const struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(dir);
+	*e = errno;
+	return entry != NULL ? entry->d_name : NULL;
+}
+
+/* One name of a place, for spool_scan(): 0, or an errno. */
+static int
+look_at(const struct spool *s, int dirfd, const char *name, spool_found *found,
+    void *context)
+{
+	struct spool_id id = { 0, 0 };
+	struct spool_status status;
+	struct stat st;
+	const char *why;
+
+	if (name[0] == '.')
+		return 0;
+	if (!spool_parse_name(name, &id)) {
+		found(context, id, NULL, name, "its name is none of ours");
+		return 0;
+	}
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return errno == ENOENT ? 0 : errno; /* it has just gone */
+	why = judge_file(s, &st);
+	status = status_of(&st);
+	found(context, id, why == NULL ? &status : NULL, name, why);
+	return 0;
 }
 
 int
@@ -580,34 +628,19 @@ spool_scan(const struct spool *spool, enum spool_place place,
     spool_found *found, void *context, struct failure *f)
 {
 	DIR *dir = open_listing(spool, (enum folder)place);
-	const struct dirent *entry;
+	const char *name;
+	int trouble = 0;
+	int e;
 
 	if (dir == NULL)
-		return failure_os(
-		    f, FAILURE_LATER, errno, "list the spool %s", spool->path);
-	while ((entry = readdir(dir)) != NULL) {
-		struct spool_id id = { 0, 0 };
-		struct spool_status status;
-		struct stat st;
-		const char *why;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		if (!spool_parse_name(entry->d_name, &id)) {
-			found(context, id, NULL, entry->d_name,
-			    "its name is none of ours");
-			continue;
-		}
-		if (fstatat(dirfd(dir), entry->d_name, &st,
-			AT_SYMLINK_NOFOLLOW) == -1)
-			continue; /* it has just gone */
-		why = judge_file(spool, &st);
-		status = status_of(&st);
-		found(context, id, why == NULL ? &status : NULL, entry->d_name,
-		    why);
+		return cannot_list(spool, errno, f);
+	while ((name = next_name(dir, &e)) != NULL) {
+		e = look_at(spool, dirfd(dir), name, found, context);
+		trouble = trouble != 0 ? trouble : e;
 	}
+	trouble = trouble != 0 ? trouble : e;
 	(void)closedir(dir);
-	return 0;
+	return trouble == 0 ? 0 : cannot_list(spool, trouble, f);
 }
 
 int
@@ -616,17 +649,17 @@ spool_list(const struct spool *spool, enum spool_place place,
     struct failure *f)
 {
 	DIR *dir = open_listing(spool, (enum folder)place);
-	const struct dirent *entry;
+	const char *name;
 	struct spool_id id;
+	int e;
 
 	if (dir == NULL)
-		return failure_os(
-		    f, FAILURE_LATER, errno, "list the spool %s", spool->path);
-	while ((entry = readdir(dir)) != NULL)
-		if (spool_parse_name(entry->d_name, &id))
+		return cannot_list(spool, errno, f);
+	while ((name = next_name(dir, &e)) != NULL)
+		if (spool_parse_name(name, &id))
 			found(context, id);
 	(void)closedir(dir);
-	return 0;
+	return e == 0 ? 0 : cannot_list(spool, e, f);
 }
 
 /* ---- changing ---- */
