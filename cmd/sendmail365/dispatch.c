@@ -178,6 +178,28 @@ find_worker(struct manager *m, unsigned lane)
 
 /* ---- giving out ---- */
 
+/* It has ended, or ends because its channel does: the message it had is tried
+ * again, later each time. */
+static void
+lose_worker(struct manager *m, struct worker *w)
+{
+	const struct schedule_policy policy = manager_policy(m);
+	char id[SPOOL_ID_SIZE];
+	unsigned crashes;
+
+	fd_close(&w->child.fd);
+	if (!w->child.is_busy)
+		return;
+	w->child.is_busy = false;
+	crashes = backlog_count_crash(m->backlog, w->job);
+	spool_id_text(w->job, id);
+	log_error("%s: its delivery process has ended without a result", id);
+	if (w->has_gone && w->is_probe)
+		circuit_forget_probe(&m->lanes[w->job_lane].circuit);
+	backlog_return(m->backlog, w->job, w->job_lane,
+	    manager_now_ms() + schedule_delay(&policy, crashes, chance()));
+}
+
 static void
 give(struct manager *m, struct worker *w, unsigned lane, struct spool_id id)
 {
@@ -188,8 +210,8 @@ give(struct manager *m, struct worker *w, unsigned lane, struct spool_id id)
 	w->job = id;
 	w->job_lane = lane;
 	w->has_gone = w->is_probe = w->is_held = false;
-	/* Where it is gone, its end brings the message back. */
-	(void)ipc_send(w->child.fd, &job, -1);
+	if (ipc_send(w->child.fd, &job, -1) == -1)
+		lose_worker(m, w);
 }
 
 /* Messages of a lane that were given out and not let through yet: a circuit
@@ -285,7 +307,8 @@ answer_lane(struct manager *m, struct worker *w, const struct ipc *said)
 		    answer.text, sizeof(answer.text), "%s", lane->why);
 		w->is_held = true;
 	}
-	(void)ipc_send(w->child.fd, &answer, -1);
+	if (ipc_send(w->child.fd, &answer, -1) == -1)
+		lose_worker(m, w);
 }
 
 /* The circuit has opened: what waits for the account may have another way,
@@ -412,27 +435,6 @@ take_result(struct manager *m, struct worker *w, const struct ipc *result)
 	w->child.idle_ms = clock_ms();
 	if (w->child.is_retired)
 		manager_retire(&w->child);
-}
-
-/* It has ended: the message it had is tried again, later each time. */
-static void
-lose_worker(struct manager *m, struct worker *w)
-{
-	const struct schedule_policy policy = manager_policy(m);
-	char id[SPOOL_ID_SIZE];
-	unsigned crashes;
-
-	fd_close(&w->child.fd);
-	if (!w->child.is_busy)
-		return;
-	w->child.is_busy = false;
-	crashes = backlog_count_crash(m->backlog, w->job);
-	spool_id_text(w->job, id);
-	log_error("%s: its delivery process has ended without a result", id);
-	if (w->has_gone && w->is_probe)
-		circuit_forget_probe(&m->lanes[w->job_lane].circuit);
-	backlog_return(m->backlog, w->job, w->job_lane,
-	    manager_now_ms() + schedule_delay(&policy, crashes, chance()));
 }
 
 void
