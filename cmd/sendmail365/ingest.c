@@ -69,6 +69,15 @@ over_limit(const struct reception *r, struct failure *f)
 	return failure_dsn(f, "4.3.1");
 }
 
+/* What a caller is told of the spool is more for the administrator. */
+static int
+logged(int r, const struct failure *f)
+{
+	if (r == -1)
+		log_error("%s", f->text);
+	return r;
+}
+
 static int
 begin_message(
     void *context, const struct server_envelope *envelope, struct failure *f)
@@ -83,8 +92,9 @@ begin_message(
 	r->delivery = delivery_of(r, envelope);
 	if (r->connection.u.connection.messages == 0)
 		return over_limit(r, f);
-	return spool_begin(
-	    r->spool, r->connection.u.connection.uid, &e, &r->writer, f);
+	return logged(spool_begin(r->spool, r->connection.u.connection.uid, &e,
+			  &r->writer, f),
+	    f);
 }
 
 static int
@@ -95,7 +105,7 @@ write_piece(void *context, struct span piece, struct failure *f)
 	if (r->writer.content_size + piece.len >
 	    r->connection.u.connection.bytes)
 		return over_limit(r, f);
-	return spool_write(&r->writer, piece, f);
+	return logged(spool_write(&r->writer, piece, f), f);
 }
 
 static void
@@ -153,10 +163,8 @@ end_message(void *context, struct buf *text, struct failure *f)
 	/* Said before the message is there, it cannot be too late. */
 	if (r->delivery == 'i')
 		(void)ipc_send(r->channel, &wait, -1);
-	if (spool_commit(&r->writer, first_attempt_ms(r), f) == -1) {
-		log_error("%s", f->text);
+	if (logged(spool_commit(&r->writer, first_attempt_ms(r), f), f) == -1)
 		return -1;
-	}
 	spool_id_text(r->writer.id, id);
 	r->connection.u.connection.messages--;
 	r->connection.u.connection.bytes -= size;
