@@ -36,6 +36,7 @@ struct reception {
 	char *host_name;
 	/* of the present connection */
 	struct ipc connection;
+	bool has_queued; /* a message */
 	struct spool_writer writer;
 	char delivery; /* of the present message: 'b', 'i', 'q' */
 };
@@ -57,6 +58,36 @@ delivery_of(const struct reception *r, const struct server_envelope *envelope)
 		break;
 	}
 	return 'b';
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Other connections of this user have queued since this one began.  Of its own
+ * messages the manager may not know the last one yet.
+ */
+static int
+ask_for_room(struct reception *r)
+{
+	const struct ipc question = { .kind = IPC_ROOM };
+	struct ipc *c = &r->connection;
+	struct ipc m;
+
+	if (ipc_send(r->channel, &question, -1) == -1)
+		return -1;
+	do
+		if (ipc_await(r->channel, -1, &m, NULL) != 1)
+			return -1;
+	while (m.kind != IPC_ROOM);
+	c->u.connection.messages =
+	    least(c->u.connection.messages, m.u.connection.messages);
+	c->u.connection.bytes =
+	    least(c->u.connection.bytes, m.u.connection.bytes);
+	return 0;
 }
 
 static int
@@ -90,6 +121,8 @@ begin_message(
 	};
 
 	r->delivery = delivery_of(r, envelope);
+	if (r->has_queued && ask_for_room(r) == -1)
+		return failure_set(f, FAILURE_LATER, "the service stops");
 	if (r->connection.u.connection.messages == 0)
 		return over_limit(r, f);
 	return logged(spool_begin(r->spool, r->connection.u.connection.uid, &e,
@@ -166,6 +199,7 @@ end_message(void *context, struct buf *text, struct failure *f)
 	if (logged(spool_commit(&r->writer, first_attempt_ms(r), f), f) == -1)
 		return -1;
 	spool_id_text(r->writer.id, id);
+	r->has_queued = true;
 	r->connection.u.connection.messages--;
 	r->connection.u.connection.bytes -= size;
 	log_info("%s: uid=%" PRIu32 " size=%" PRIu64 " queued", id,
@@ -251,6 +285,7 @@ serve(struct reception *r, int fd)
 	struct stream *stream;
 	struct failure f;
 
+	r->has_queued = false;
 	(void)snprintf(peer, sizeof(peer), "user %" PRIu32,
 	    r->connection.u.connection.uid);
 	stream = stream_new(&fd, &write_fd, peer);

@@ -20,6 +20,7 @@ enum ipc_kind {
 	/* to an ingest process */
 	IPC_CONNECTION, /* with a descriptor: serve this user */
 	IPC_ANSWER,     /* what became of a message that it waits for */
+	IPC_ROOM,       /* what its user may queue now; the same asks for it */
 	/* from an ingest process */
 	IPC_IDLE,  /* the connection is over */
 	IPC_WAIT,  /* for what becomes of a message */

@@ -191,6 +191,16 @@ mark_idle(struct ingest *i)
 		manager_retire(&i->child);
 }
 
+/* It has queued something, and others of its user's perhaps, too. */
+static void
+answer_room(const struct manager *m, const struct ingest *i)
+{
+	struct ipc room = make_connection(m, i->uid);
+
+	room.kind = IPC_ROOM;
+	(void)ipc_send(i->child.fd, &room, -1);
+}
+
 void
 reception_hear(struct manager *m, struct ingest *i)
 {
@@ -210,6 +220,9 @@ reception_hear(struct manager *m, struct ingest *i)
 			break;
 		case IPC_HURRY:
 			dispatch_hurry(m);
+			break;
+		case IPC_ROOM:
+			answer_room(m, i);
 			break;
 		case IPC_CONNECTION:
 		case IPC_ANSWER:
