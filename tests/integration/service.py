@@ -3,6 +3,8 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,16 @@ class Service:
         wait_until(lambda: self.log().count("started, ") > starts or
                    self.process.poll() is not None)
         assert self.process.poll() is None, self.log()
+        return self
+
+    def open_to_others(self, stack):
+        """Put the socket where other users reach it; before configure().
+
+        pytest closes its directories whenever a further pytest begins.
+        """
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        home.chmod(0o711)
+        self.socket = home / "submit"
         return self
 
     def log(self):
