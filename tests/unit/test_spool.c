@@ -421,6 +421,29 @@ test_the_journal_remembers(void **state)
 }
 
 static void
+test_room_that_is_kept_is_not_seen(void **state)
+{
+	struct fixture *x = *state;
+	struct spool_id id = put(x, span_of("x"), 10, 0);
+	struct journal j;
+
+	assert_int_equal(journal_reserve(x->spool, id, 100, &x->f), 0);
+	assert_int_equal(journal_read(x->spool, id, &j, &x->f), 0);
+	assert_int_equal(j.count, 0);
+	journal_set(&j, "a@b.example", JOURNAL_SENT, "2.0.0", "yes");
+	assert_int_equal(journal_append(x->spool, id, &j, &x->f), 0);
+	journal_done(&j);
+	assert_int_equal(journal_reserve(x->spool, id, 100, &x->f), 0);
+	assert_int_equal(journal_read(x->spool, id, &j, &x->f), 0);
+	assert_int_equal(journal_count(&j, JOURNAL_SENT), 1);
+	assert_int_equal(
+	    journal_reserve(x->spool, id, SIZE_MAX / 1024, &x->f), -1);
+	assert_int_equal(x->f.kind, FAILURE_LATER);
+	journal_done(&j);
+	remove_message(x, id);
+}
+
+static void
 test_a_torn_line_is_ignored(void **state)
 {
 	struct fixture *x = *state;
@@ -492,6 +515,7 @@ main(void)
 		TEST(test_one_process_serves_it),
 		TEST(test_a_directory_of_others_is_refused),
 		TEST(test_the_journal_remembers),
+		TEST(test_room_that_is_kept_is_not_seen),
 		TEST(test_a_torn_line_is_ignored),
 		TEST(test_odd_journals_do_no_harm),
 		TEST(test_journals_of_nobody_are_removed),
