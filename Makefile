@@ -99,6 +99,7 @@ help:
 	@echo '         tenant, and show what happened to it'
 	@echo 'check    install what is needed and run every test'
 	@echo 'check-callers  run the programs that call sendmail, also the large ones'
+	@echo 'check-crash  kill each process at every single system call'
 	@echo 'lint     format, style, static analysis, manual pages, scripts'
 	@echo 'bench    time, CPU and memory beside others; a long queue'
 	@echo 'fuzz     run the fuzz targets (FUZZ_RUNS=10000000, FUZZ_ONLY=NAME)'
@@ -154,6 +155,11 @@ check: deps callers
 .PHONY: check-callers
 check-callers: deps callers-large all
 	@tests/run callers/
+
+.PHONY: check-crash
+check-crash: deps $(PROGRAMS)
+	@SENDMAIL365_CRASH=all $(PYTHON) -m pytest -q -p no:cacheprovider \
+	    tests/integration/test_crash.py
 
 .PHONY: demo
 demo:
