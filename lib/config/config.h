@@ -55,13 +55,16 @@ struct account {
 	enum auth_kind auth;
 	enum cloud_kind cloud;
 	unsigned recipients_per_message;
+	unsigned recipients_per_day;
+	unsigned max_connections;
+	struct rate messages_per_minute;
 	unsigned timeout; /* longest wait for one answer in seconds; 0: as
 	                     RFC 5321 recommends */
 	uint16_t port;
+	bool is_sender; /* each message signs in as its own sender */
 	/* The mailbox that signs in; null where is_sender. */
 	struct mailbox user;
-	bool is_sender; /* each message signs in as its own sender */
-	char *login;    /* what stands for user with AUTH_PASSWORD, or NULL */
+	char *login; /* what stands for user with AUTH_PASSWORD, or NULL */
 	char *tenant;
 	char *client_id;
 	char *client_secret_file; /* absolute after loading */
@@ -72,9 +75,6 @@ struct account {
 	char *ca_file; /* NULL: the system's certificates */
 	char *proxy;   /* as libcurl writes them; NULL: none */
 	struct pattern_list send_as;
-	unsigned max_connections;
-	struct rate messages_per_minute;
-	unsigned recipients_per_day;
 };
 
 struct direct_send {

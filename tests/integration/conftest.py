@@ -26,7 +26,15 @@ def pytest_configure(config):
         "markers", "limits: measures or limits memory, time or descriptors")
 
 
+#: What starts the service: valgrind knows no Landlock, and would report it.
+OF_THE_SERVICE = {"service", "make_service", "stuck"}
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if OF_THE_SERVICE & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     # Of long tables every nth row, where each row takes seconds.
     step = int(os.environ.get("SENDMAIL365_SAMPLE", "1"))
     items[:] = items[::step]

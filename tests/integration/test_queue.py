@@ -12,8 +12,7 @@ from service import Service
 from support import (BOSS, COLLEAGUE, MESSAGE, OUTSIDER, assert_fatal,
                      assert_sent, outcomes, wait_until)
 
-#: valgrind knows no Landlock, and the service's clocks are not for it.
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mail")]
+pytestmark = pytest.mark.usefixtures("mail")
 
 
 @pytest.fixture

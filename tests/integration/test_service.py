@@ -16,9 +16,6 @@ from support import (ALERTS, BOSS, BUILD, COLLEAGUE, IS_PLAIN, MESSAGE,
                      STUCK, assert_fatal, assert_sent, children_of, message,
                      wait_until)
 
-#: valgrind knows no Landlock, and the service's clocks are not for it.
-pytestmark = pytest.mark.slow
-
 
 def test_a_message_is_queued_and_sent(service):
     service.start()

@@ -659,10 +659,12 @@ test_unknown_words(void **state)
 		    "\"account\"?" },
 		{ "nothing near a section", "[relay]\n",
 		    "t.conf:1: unknown section [relay]; known are: account, "
-		    "rewrite, aliases, route, direct_send, queue, service, log" },
+		    "rewrite, aliases, route, direct_send, queue, service, "
+		    "log" },
 		{ "section without a name", "[]\n",
 		    "t.conf:1: unknown section []; known are: account, "
-		    "rewrite, aliases, route, direct_send, queue, service, log" },
+		    "rewrite, aliases, route, direct_send, queue, service, "
+		    "log" },
 		{ "section longer than libinih keeps", "[" X60 "]\n",
 		    "t.conf:1: unknown section [" X60 "]; known are: "
 		    "account, rewrite, aliases, route, direct_send, queue, "
@@ -1035,13 +1037,15 @@ test_nobody_signs_in(void **state)
 		const char *in;
 		const char *host;
 	} rows[] = {
-		{ "[account]\nuser = a@x.org\nauth = none\nhost = h.outlook.com\n",
+		{ "[account]\nuser = a@x.org\nauth = none\n"
+		  "host = h.outlook.com\n",
 		    "h.outlook.com" },
 		{ "[account]\nuser = a@x.org\nauth = none\n"
 		  "[direct_send]\nenabled = yes\n",
 		    NULL },
 		{ "[direct_send]\nenabled = yes\n"
-		  "[account]\nhost = h.outlook.com\nauth = none\nuser = a@x.org\n",
+		  "[account]\nhost = h.outlook.com\nauth = none\n"
+		  "user = a@x.org\n",
 		    "h.outlook.com" },
 	};
 
