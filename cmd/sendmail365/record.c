@@ -25,6 +25,17 @@ status_word(const struct outcome *o)
 	return "deferred";
 }
 
+/* Octets of the message as it was given. */
+static uint64_t
+size_of(const struct message *message)
+{
+	uint64_t size = message->body.size + 2;
+
+	for (size_t i = 0; i < message->header.count; i++)
+		size += message->header.fields[i].len + 2;
+	return size;
+}
+
 void
 record_message(const char *id, uint32_t uid, const struct delivery *d,
     const struct delivery_input *input)
@@ -43,7 +54,7 @@ record_message(const char *id, uint32_t uid, const struct delivery *d,
 	log_info("%s: uid=%" PRIu32 " orig_from=<%s> message-id=%.256s", id,
 	    uid, given.s, message_id.s);
 	log_info("%s: from=<%s>, size=%" PRIu64 ", nrcpt=%zu", id, from.s,
-	    input->message->body.size, d->plan.recipients.count);
+	    size_of(input->message), d->plan.recipients.count);
 	buf_done(&from);
 	buf_done(&given);
 	buf_done(&message_id);

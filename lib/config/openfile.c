@@ -105,8 +105,9 @@ openfile_check_owner(const char *path, const struct stat *st, struct failure *f)
 		return 0;
 	user_name(geteuid(), us);
 	user_name(st->st_uid, owner);
+	/* It may be the service's: root need not take it away from that. */
 	return failure_set(f, FAILURE_CONFIG,
-	    "%s: it belongs to user %s, who could change it; "
-	    "run: chown %s '%s'",
+	    "%s: it belongs to user %s, who could change it; run this as that "
+	    "user, or run: chown %s '%s'",
 	    path, owner, us, path);
 }

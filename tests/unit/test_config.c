@@ -1633,6 +1633,7 @@ test_another_users_file(void **state)
 	write_file(place, ACCOUNT, 0644);
 	assert_int_equal(chown(place->file, NOBODY, (gid_t)-1), 0);
 	want = xasprintf(": it belongs to user nobody, who could change it; "
+			 "run this as that user, or "
 			 "run: chown root '%s'",
 	    place->file);
 	assert_load_refused(place, want);

@@ -244,6 +244,7 @@ test_owner_is_root_or_us(void **state)
 	if (geteuid() != 0)
 		skip();
 	want = xasprintf("it belongs to user nobody, who could change it; "
+			 "run this as that user, or "
 			 "run: chown root '%s'",
 	    place->file);
 	write_secret(place, span_of("s3cret"), 0600);
