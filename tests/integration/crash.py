@@ -182,8 +182,9 @@ class Run:
 
     def __str__(self):
         name, n = self.point or ("none", 0)
+        heard = ", data heard" if self.was_heard else ""
         return (f"{name}#{n}: exit {self.status}, "
-                f"{len(self.copies)} arrived")
+                f"{len(self.copies)} arrived{heard}")
 
     @property
     def outcome(self):
@@ -209,7 +210,9 @@ class Bench:
         self.tenant = Tenant(scenario=scenario)
         self.tenant.start()
         self.mail = Programs(home).use(self.tenant)
-        self.host = Host(self.mail, retry_first="1s", **queue_keys).configure(
+        # Nobody tries again before the restart.
+        queue_keys = {"retry_first": "1h", **queue_keys}
+        self.host = Host(self.mail, **queue_keys).configure(
             sections={"log": {"to": "stderr"}})
         self.home = home
         self.numbers = itertools.count(1)

@@ -44,8 +44,8 @@ def is_recorded(run):
 def assert_whole(runs, body):
     """None is lost, none arrives in part."""
     for run in runs:
-        assert run.outcome not in ("LOST", "MORE"), run
-        assert all(copy.body == body for copy in run.copies), run
+        assert run.outcome not in ("LOST", "MORE"), str(run)
+        assert all(copy.body == body for copy in run.copies), str(run)
 
 
 @pytest.mark.parametrize("role, body", [
@@ -75,7 +75,7 @@ def test_who_sends_is_killed(tmp_path, capsys, request, keeps_token):
     for run in runs:
         # Exchange has it, and we do not know.
         is_unsure = run.was_heard and not is_recorded(run)
-        assert len(run.copies) == (2 if is_unsure else 1), run
+        assert len(run.copies) == (2 if is_unsure else 1), str(run)
         assert run.status == 0
 
 
@@ -88,7 +88,8 @@ def test_who_gives_a_message_back_is_killed(tmp_path, capsys):
     assert (plain.status, plain.outcome) == (0, "once")
     for run in runs:
         is_queued = any(re.search(SAFE[3], line) for line in run.trace.lines)
-        assert run.outcome in ("once", "twice" if is_queued else "once"), run
+        assert run.outcome in ("once", "twice" if is_queued else "once"), (
+            str(run))
     for host in tmp_path.iterdir():
         failed = {p.name for p in (host / "spool" / "failed").iterdir()}
         journals = {p.name for p in (host / "spool" / "journal").iterdir()}
@@ -115,7 +116,7 @@ def test_sendmail_is_killed_while_it_hands_over(tmp_path, capsys):
 
 def test_submit_is_killed_while_it_queues(tmp_path, capsys):
     scenario = Scenario(Rule("connect", "close"))
-    with Bench(tmp_path / "home", scenario) as bench:
+    with Bench(tmp_path / "home", scenario, retry_first="1s") as bench:
         bench.host.start().end()  # makes the spool
         plain, runs = sweep_program(
             bench, message(LONG_BODY), BUILD / "sendmail365", "submit", "-C",
