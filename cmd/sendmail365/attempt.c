@@ -57,21 +57,11 @@ attempt_limits(const struct config *config, const struct delivery *d,
 	return limits_open(config->state_directory, name, &policy, out, f);
 }
 
-static size_t
-count_pending(const struct delivery *d)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < d->plan.recipients.count; i++)
-		n += d->outcomes[i].status == OUTCOME_PENDING;
-	return n;
-}
-
 int
 attempt_enter(const struct delivery *d, struct limits *limits, int64_t deadline,
     int64_t *out_wait_ms)
 {
-	size_t recipients = count_pending(d);
+	size_t recipients = delivery_count_pending(d);
 	size_t each = d->account->recipients_per_message;
 	unsigned messages = (unsigned)((recipients + each - 1) / each);
 	struct failure f;

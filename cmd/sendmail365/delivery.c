@@ -95,16 +95,6 @@ use_limits(struct worker *w, const struct delivery *d)
 		log_warning("%s", f.text);
 }
 
-static size_t
-count_pending(const struct delivery *d)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < d->plan.recipients.count; i++)
-		n += d->outcomes[i].status == OUTCOME_PENDING;
-	return n;
-}
-
 /*
  * Where the outcome cannot be written, nobody would know afterwards that the
  * message was sent.  Of a single recipient its absence says that.
@@ -132,7 +122,7 @@ static bool
 run(struct worker *w, const struct settlement *s,
     const struct delivery_input *input, struct delivery *d, struct ipc *out)
 {
-	const size_t count = count_pending(d);
+	const size_t count = delivery_count_pending(d);
 	struct delivery_input held = *input;
 	int64_t wait_ms = 0;
 	struct ipc answer;

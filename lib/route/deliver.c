@@ -356,6 +356,16 @@ delivery_run(const struct config *config, const struct delivery_input *input,
 
 /* ---- summing up ---- */
 
+size_t
+delivery_count_pending(const struct delivery *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->plan.recipients.count; i++)
+		n += d->outcomes[i].status == OUTCOME_PENDING;
+	return n;
+}
+
 int
 delivery_refusal(const struct delivery *d, struct failure *f)
 {

@@ -113,6 +113,9 @@ int delivery_summary(
  * be sent as the plan stands. */
 int delivery_refusal(const struct delivery *d, struct failure *f);
 
+/* How many recipients have no outcome yet. */
+size_t delivery_count_pending(const struct delivery *d);
+
 /* Release the contents; done twice is fine. */
 void delivery_done(struct delivery *d);
 
