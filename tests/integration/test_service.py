@@ -447,7 +447,8 @@ def test_a_message_that_is_too_large_is_refused(make_service):
     service.start()
     assert_fatal(service.sendmail(BOSS, stdin=message(b"x" * 2000)), 65,
                  "larger than 1024")
-    assert service.files() == service.files("incoming") == []
+    wait_until(lambda: not service.files("incoming"))
+    assert service.files() == []
 
 
 # Crashes
