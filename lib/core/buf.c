@@ -50,15 +50,15 @@ set_size(struct buf *b, size_t size)
 }
 
 /* Make room for n more bytes and the NUL; -1 if max forbids it. */
-static int
-reserve(struct buf *b, size_t n)
+int
+buf_reserve(struct buf *b, size_t len)
 {
 	size_t size = b->size > 0 ? b->size : FIRST_SIZE;
 
 	assert(b->len <= b->max);
-	if (n > b->max - b->len)
+	if (len > b->max - b->len)
 		return -1;
-	while (size - 1 < b->len + n)
+	while (size - 1 < b->len + len)
 		size *= 2;
 	if (size != b->size)
 		set_size(b, size);
@@ -68,7 +68,7 @@ reserve(struct buf *b, size_t n)
 int
 buf_add(struct buf *b, const void *data, size_t len)
 {
-	if (reserve(b, len) == -1)
+	if (buf_reserve(b, len) == -1)
 		return -1;
 	if (len > 0)
 		memcpy(b->s + b->len, data, len);
@@ -104,7 +104,7 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	if (n < 0 || reserve(b, (size_t)n) == -1)
+	if (n < 0 || buf_reserve(b, (size_t)n) == -1)
 		return -1;
 	va_start(ap, fmt);
 	(void)vsnprintf(b->s + b->len, (size_t)n + 1, fmt, ap);

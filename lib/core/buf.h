@@ -32,6 +32,9 @@ void buf_init(struct buf *b, size_t max);
 /* The same for a secret, which is wiped wherever it leaves memory. */
 void buf_init_secret(struct buf *b, size_t max);
 
+/* Make room for len more bytes at once: 0, or -1 if max would be exceeded. */
+int buf_reserve(struct buf *b, size_t len);
+
 /* Append len bytes.  As all that append: 0, or -1 with b unchanged if max
  * would be exceeded. */
 int buf_add(struct buf *b, const void *data, size_t len);

@@ -14,6 +14,10 @@
 #include "core/failure.h"
 #include "core/log.h"
 
+enum {
+	READ_MORE = 4096 /* of a file that grows, or has no size */
+};
+
 void
 fd_close(int *fd)
 {
@@ -51,10 +55,22 @@ fd_read(int fd, void *data, size_t size)
 	return n;
 }
 
+/* The buffer is full: is that all?  -1 with EFBIG: no. */
+static int
+at_end(int fd)
+{
+	char more;
+	ssize_t n = fd_read(fd, &more, 1);
+
+	explicit_bzero(&more, 1);
+	if (n > 0)
+		errno = EFBIG;
+	return n == 0 ? 0 : -1;
+}
+
 int
 file_read(int fd, struct buf *b)
 {
-	char chunk[4096];
 	struct stat st;
 	ssize_t n;
 
@@ -64,15 +80,22 @@ file_read(int fd, struct buf *b)
 		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
 		return -1;
 	}
-	while ((n = fd_read(fd, chunk, sizeof(chunk))) > 0) {
-		if (buf_add(b, chunk, (size_t)n) == -1) {
-			errno = EFBIG;
-			n = -1;
-			break;
-		}
-	}
-	/* The file may have held a secret. */
-	explicit_bzero(chunk, sizeof(chunk));
+	do {
+		/* One octet more than is there finds the end. */
+		size_t room = st.st_size > (off_t)b->len
+		    ? (size_t)st.st_size - b->len + 1
+		    : READ_MORE;
+
+		if (room > b->max - b->len)
+			room = b->max - b->len;
+		if (room == 0)
+			return at_end(fd);
+		(void)buf_reserve(b, room);
+		n = fd_read(fd, b->s + b->len, room);
+		if (n > 0)
+			b->len += (size_t)n;
+		b->s[b->len] = '\0';
+	} while (n > 0);
 	return n == -1 ? -1 : 0;
 }
 
