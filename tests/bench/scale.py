@@ -51,7 +51,8 @@ class Service:
         self.tenant = tenant
         self.spool = here / "spool"
         here.mkdir()
-        self.config = tenant.write_config(here, sections={
+        # Both services sign in as one mailbox, which may have three.
+        self.config = tenant.write_config(here, max_connections=1, sections={
             "queue": {"directory": self.spool},
             "service": {"socket": here / "submit"},
         })
