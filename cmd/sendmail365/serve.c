@@ -31,7 +31,8 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* Each caller that waits has a descriptor. */
+/* Each caller that waits has a descriptor: where the limit cannot be raised,
+ * some of them are asked to come again. */
 static void
 raise_limit(void)
 {
@@ -84,19 +85,6 @@ open_notify(const struct spool *spool)
 
 /* ---- from start to end ---- */
 
-/* All callers that may wait have a descriptor each; the usual 1024 are less. */
-static void
-allow_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	/* Without it some of them are asked to come again. */
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int
 open_all(struct manager *m, struct failure *f)
 {
@@ -148,7 +136,6 @@ serve(struct manager *m)
 {
 	struct failure f;
 
-	allow_descriptors();
 	if (config_load(m->config_path, &m->config, &f) == -1)
 		return command_fail(&f);
 	log_open("sendmail365",
