@@ -29,7 +29,8 @@ enum {
 	BLOCK = 16 * 1024,
 	SLICE = 100,      /* messages that one process lists at once */
 	LONG_LIST = 1000, /* where a second one is worth its start */
-	END_OF_SLICE = 1  /* an octet that is in no line */
+	VERB_SHOWN = 20,
+	END_OF_SLICE = 1 /* an octet that is in no line */
 };
 
 #define FORMAT     "%-17s%c%8" PRIu64 " %-19.19s %s"
@@ -702,6 +703,7 @@ queueing_run(const struct queueing *q, struct span words, struct failure *f)
 	for (size_t i = 0; i < N_CHANGES; i++)
 		if (span_is_nocase(verb, changes[i].word))
 			return change_messages(q, changes[i].run, word, f);
-	return failure_set(
-	    f, FAILURE_USAGE, "\"%.20s\" is no request to the queue", verb.s);
+	return failure_set(f, FAILURE_USAGE,
+	    "\"%.*s\" is no request to the queue",
+	    (int)(verb.len < VERB_SHOWN ? verb.len : VERB_SHOWN), verb.s);
 }
