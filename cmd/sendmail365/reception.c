@@ -18,6 +18,7 @@
 enum {
 	PER_USER_SERVED = 20, /* connections of one user at once */
 	PER_USER_WAITING = 300,
+	ACCEPTED_AT_ONCE = 100,
 	BYTES_PER_MESSAGE = 100 * 1024 /* of a user's share of the spool */
 };
 
@@ -85,11 +86,17 @@ take_caller(struct manager *m, int fd)
 void
 reception_accept(struct manager *m)
 {
-	int fd;
+	int fd = -1;
 
-	while ((fd = accept4(m->listen_fd, NULL, NULL, SOCK_CLOEXEC)) != -1)
+	/* Who knocks without end does not keep us from everything else. */
+	for (size_t i = 0; i < ACCEPTED_AT_ONCE; i++) {
+		fd = accept4(m->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd == -1)
+			break;
 		take_caller(m, fd);
-	if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+	}
+	if (fd != -1 || errno == EAGAIN || errno == EINTR ||
+	    errno == ECONNABORTED)
 		return;
 	log_warning("accept: %s", strerror(errno));
 	manager_pause(m);
@@ -108,7 +115,8 @@ find_ingest(struct manager *m)
 
 		if (one->child.pid == 0)
 			none = none != NULL ? none : one;
-		else if (!one->child.is_busy && !one->child.is_retired)
+		else if (one->child.fd != -1 && !one->child.is_busy &&
+		    !one->child.is_retired)
 			return one;
 	}
 	if (none == NULL ||
@@ -144,7 +152,8 @@ make_connection(const struct manager *m, uint32_t uid)
 	return c;
 }
 
-static void
+/* false: it has just died, and the caller waits for another one. */
+static bool
 hand_on(struct manager *m, struct ingest *i, struct pending *p)
 {
 	const struct ipc c = make_connection(m, p->uid);
@@ -152,7 +161,11 @@ hand_on(struct manager *m, struct ingest *i, struct pending *p)
 	i->uid = p->uid;
 	i->awaited.number = 0;
 	i->child.is_busy = ipc_send(i->child.fd, &c, p->fd) == 0;
-	fd_close(&p->fd);
+	if (i->child.is_busy)
+		fd_close(&p->fd);
+	else
+		fd_close(&i->child.fd);
+	return i->child.is_busy;
 }
 
 void
@@ -166,10 +179,8 @@ reception_serve(struct manager *m)
 
 		if (may_serve(m, p->uid))
 			one = find_ingest(m);
-		if (one != NULL) {
-			hand_on(m, one, p);
+		if (one != NULL && hand_on(m, one, p))
 			continue;
-		}
 		/* A process that is started on the way closes all that is in
 		 * the list: no descriptor may stand there that is not ours. */
 		m->pending[kept] = *p;
