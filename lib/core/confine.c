@@ -92,7 +92,8 @@ this_architecture(void)
 /* Calls that are refused with EACCES, beside socket(2) for what is no Unix
  * socket, as the log's is one; the rest is allowed. */
 static const int refused_calls[] = { SYS_execve, SYS_execveat, SYS_ptrace,
-	SYS_process_vm_readv, SYS_process_vm_writev, SYS_io_uring_setup };
+	SYS_process_vm_readv, SYS_process_vm_writev, SYS_pidfd_getfd,
+	SYS_io_uring_setup };
 
 enum {
 	PROLOGUE = 6, /* instructions before the first comparison */
