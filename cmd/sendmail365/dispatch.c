@@ -38,11 +38,46 @@ chance(void)
 
 /* ---- lanes ---- */
 
+/* Does nothing wait in this lane, is nothing on its way, and nothing known of
+ * its account that matters? */
+static bool
+is_spare(const struct manager *m, unsigned lane)
+{
+	const struct lane *l = &m->lanes[lane];
+	struct spool_id id;
+
+	for (size_t i = 0; i < MANAGER_WORKERS; i++) {
+		const struct worker *w = &m->workers[i];
+
+		if (w->child.pid != 0 &&
+		    (w->lane == lane ||
+			(w->child.is_busy && w->job_lane == lane)))
+			return false;
+	}
+	return l->circuit.failures == 0 && l->blocked_ms <= clock_ms() &&
+	    backlog_first(m->backlog, lane, &id) == INT64_MAX;
+}
+
+/* The place of a lane that nobody needs; 0: there is none.  Where each sender
+ * signs in for itself, there are as many as senders. */
+static unsigned
+reuse_lane(struct manager *m)
+{
+	for (unsigned i = 1; i < m->lane_count; i++)
+		if (is_spare(m, i)) {
+			free(m->lanes[i].name);
+			free(m->lanes[i].why);
+			return i;
+		}
+	return 0;
+}
+
 /* The lane of that name, a new one if need be; 0 if there are too many. */
 static unsigned
 find_lane(struct manager *m, const struct ipc *said)
 {
 	struct lane *lane;
+	bool is_new;
 	unsigned i;
 
 	if (m->lane_count == 0)
@@ -50,13 +85,16 @@ find_lane(struct manager *m, const struct ipc *said)
 	for (i = 1; i < m->lane_count; i++)
 		if (strcmp(m->lanes[i].name, said->text) == 0)
 			break;
-	if (i == BACKLOG_LANES_MAX)
+	is_new = i == m->lane_count;
+	if (is_new && i == BACKLOG_LANES_MAX)
+		i = reuse_lane(m);
+	else
+		m->lane_count += is_new;
+	if (i == 0)
 		return 0;
 	lane = &m->lanes[i];
-	if (i == m->lane_count) {
+	if (is_new)
 		*lane = (struct lane){ .name = xstrdup(said->text) };
-		m->lane_count++;
-	}
 	lane->max_connections = said->u.lane.max_connections;
 	return i;
 }
@@ -178,10 +216,8 @@ find_worker(struct manager *m, unsigned lane)
 
 /* ---- giving out ---- */
 
-/* It has ended, or ends because its channel does: the message it had is tried
- * again, later each time. */
-static void
-lose_worker(struct manager *m, struct worker *w)
+void
+dispatch_lose(struct manager *m, struct worker *w)
 {
 	const struct schedule_policy policy = manager_policy(m);
 	char id[SPOOL_ID_SIZE];
@@ -198,6 +234,7 @@ lose_worker(struct manager *m, struct worker *w)
 		circuit_forget_probe(&m->lanes[w->job_lane].circuit);
 	backlog_return(m->backlog, w->job, w->job_lane,
 	    manager_now_ms() + schedule_delay(&policy, crashes, chance()));
+	manager_check_hold(m, w->job);
 }
 
 static void
@@ -211,7 +248,7 @@ give(struct manager *m, struct worker *w, unsigned lane, struct spool_id id)
 	w->job_lane = lane;
 	w->has_gone = w->is_probe = w->is_held = false;
 	if (ipc_send(w->child.fd, &job, -1) == -1)
-		lose_worker(m, w);
+		dispatch_lose(m, w);
 }
 
 /* Messages of a lane that were given out and not let through yet: a circuit
@@ -308,7 +345,7 @@ answer_lane(struct manager *m, struct worker *w, const struct ipc *said)
 		w->is_held = true;
 	}
 	if (ipc_send(w->child.fd, &answer, -1) == -1)
-		lose_worker(m, w);
+		dispatch_lose(m, w);
 }
 
 /* The circuit has opened: what waits for the account may have another way,
@@ -420,14 +457,16 @@ take_result(struct manager *m, struct worker *w, const struct ipc *result)
 		    w->is_held && result->u.result.due_ms > now ? 0
 								: w->job_lane,
 		    result->u.result.due_ms);
-		/* It may have been put on hold, or deleted, meanwhile. */
-		manager_check_hold(m, w->job);
 		break;
 	case VERDICT_BAD:
 		backlog_return(
 		    m->backlog, w->job, w->job_lane, now + BAD_FILE_DELAY_MS);
 		break;
 	}
+	/* It may have been put on hold, or deleted, meanwhile. */
+	if (result->u.result.verdict != VERDICT_BAD &&
+	    backlog_has(m->backlog, w->job))
+		manager_check_hold(m, w->job);
 	if (result->u.result.verdict != VERDICT_LIMITED &&
 	    result->u.result.verdict != VERDICT_REFUSED)
 		reception_tell(m, result);
@@ -452,7 +491,7 @@ dispatch_hear(struct manager *m, struct worker *w)
 			return;
 	}
 	if (r == 0 || errno != EAGAIN)
-		lose_worker(m, w);
+		dispatch_lose(m, w);
 }
 
 void

@@ -190,6 +190,9 @@ forget_child(struct manager *m, pid_t pid, int status)
 		if (c->pid != pid)
 			continue;
 		hear_last(m, i);
+		/* A child of its own may hold the channel open still. */
+		if (i >= MANAGER_INGESTS)
+			dispatch_lose(m, &m->workers[i - MANAGER_INGESTS]);
 		if (c->is_busy && WIFEXITED(status))
 			log_error("a process of ours ended before its work");
 		fd_close(&c->fd);

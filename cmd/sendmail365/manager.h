@@ -148,6 +148,10 @@ void dispatch_run(struct manager *m);
 /* What a delivery process says, or that it is gone. */
 void dispatch_hear(struct manager *m, struct worker *w);
 
+/* It has ended, or ends because its channel does: the message it had is tried
+ * again, later each time. */
+void dispatch_lose(struct manager *m, struct worker *w);
+
 /* Try every lane again at once: something was mended. */
 void dispatch_hurry(struct manager *m);
 
