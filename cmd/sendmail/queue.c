@@ -90,6 +90,18 @@ exchange(int fd, const char *request, bool is_shown)
 	return a.code;
 }
 
+/* Why the service did not do it. */
+static const char *
+reason_of(int code)
+{
+	if (code == 0)
+		return "the service ended without an answer";
+	if (code / 100 == 4)
+		return "the service cannot do that now; try again, and see its "
+		       "log";
+	return "the service refuses: there is no such message of yours";
+}
+
 static int
 ask(const struct options *o, const char *verb, const char *id,
     struct failure *f)
@@ -115,10 +127,7 @@ ask(const struct options *o, const char *verb, const char *id,
 	}
 	if (code / 100 == 2)
 		return EX_OK;
-	(void)failure_set(f, FAILURE_LATER,
-	    code == 0
-		? "the service ended without an answer"
-		: "the service refuses: there is no such message of yours");
+	(void)failure_set(f, FAILURE_LATER, "%s", reason_of(code));
 	return code == 0 ? EX_TEMPFAIL : sysexit_from_reply(code, "");
 }
 
