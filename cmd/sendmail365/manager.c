@@ -450,12 +450,16 @@ has_children(const struct manager *m)
 	return false;
 }
 
+/* One that works, or that ends and leaves its place to another. */
 static bool
 has_busy_worker(const struct manager *m)
 {
-	for (size_t i = 0; i < MANAGER_WORKERS; i++)
-		if (m->workers[i].child.is_busy)
+	for (size_t i = 0; i < MANAGER_WORKERS; i++) {
+		const struct child *c = &m->workers[i].child;
+
+		if (c->is_busy || (c->pid != 0 && c->fd == -1))
 			return true;
+	}
 	return false;
 }
 
@@ -463,7 +467,9 @@ has_busy_worker(const struct manager *m)
 static int
 sleep_ms(const struct manager *m)
 {
-	int64_t left = m->scan_ms - clock_ms();
+	/* Who stops does not scan any more. */
+	int64_t left =
+	    m->is_stopping ? HOUSEKEEPING_MS : m->scan_ms - clock_ms();
 	int64_t due = m->is_stopping ? -1 : dispatch_wait_ms(m);
 
 	if (due != -1)
