@@ -14,7 +14,7 @@ struct header;
 struct mailbox;
 
 enum {
-	NOTICE_MAX = 4 * 1024 * 1024
+	NOTICE_MAX = 32 * 1024 * 1024
 };
 
 /* A recipient that was not reached. */

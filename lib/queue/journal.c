@@ -19,9 +19,10 @@
 
 enum {
 	DSN_MAX = 11,
-	TEXT_MAX = 600,                /* of a reason */
-	LINE_USUAL = 256,              /* of an entry, where room is kept */
-	JOURNAL_MAX = 16 * 1024 * 1024 /* what is read */
+	TEXT_MAX = 600,                 /* of a reason */
+	LINE_USUAL = 256,               /* of an entry, where room is kept */
+	JOURNAL_FULL = 4 * 1024 * 1024, /* of reasons; not of what is settled */
+	JOURNAL_MAX = 32 * 1024 * 1024  /* what is read */
 };
 
 static const char letters[] = {
@@ -68,11 +69,14 @@ journal_set(struct journal *j, const char *address, enum journal_status status,
 	if (e->status == status && strcmp(e->text, shown) == 0 &&
 	    strcmp(e->dsn, dsn) == 0)
 		return;
+	/* A server's reasons differ from attempt to attempt; who has got the
+	 * message must be read behind them. */
+	if (e->status != status || j->size < JOURNAL_FULL)
+		e->is_changed = true;
 	free(e->text);
 	e->text = xstrdup(shown);
 	e->status = status;
 	(void)snprintf(e->dsn, sizeof(e->dsn), "%s", dsn);
-	e->is_changed = true;
 }
 
 size_t
@@ -217,6 +221,7 @@ journal_read(const struct spool *spool, struct spool_id id, struct journal *out,
 		journal_done(out);
 	} else {
 		take_lines(out, buf_view(&text));
+		out->size = text.len;
 	}
 	buf_done(&text);
 	fd_close(&fd);

@@ -40,6 +40,7 @@ struct journal {
 	struct journal_entry *entries;
 	size_t count;
 	size_t found; /* where the last search ended */
+	size_t size;  /* of the file as it was read */
 };
 
 /* Read the journal of a message; one that is not there is empty.  The caller
@@ -54,7 +55,8 @@ void journal_done(struct journal *j);
 const struct journal_entry *journal_find(
     struct journal *j, const char *address);
 
-/* Set an entry in memory. */
+/* Set an entry in memory.  Where the file is long, another reason for the same
+ * status does not count as a change. */
 void journal_set(struct journal *j, const char *address,
     enum journal_status status, const char *dsn, const char *text);
 

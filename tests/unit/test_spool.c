@@ -420,6 +420,35 @@ test_the_journal_remembers(void **state)
 	remove_message(x, id);
 }
 
+/* A server gives another reason each time, for many recipients and days. */
+static void
+test_a_long_journal_knows_who_has_the_message(void **state)
+{
+	struct fixture *x = *state;
+	struct spool_id id = put(x, span_of("x"), 1, 0);
+	struct journal j = read_journal(x, id);
+	char address[32];
+	char text[600];
+
+	for (int attempt = 0; attempt < 20; attempt++) {
+		for (int i = 0; i < 1000; i++) {
+			(void)snprintf(address, sizeof(address), "a%d@x", i);
+			(void)snprintf(
+			    text, sizeof(text), "%0550d", attempt + 1);
+			journal_set(
+			    &j, address, JOURNAL_DEFERRED, "4.0.0", text);
+		}
+		append_journal(x, id, &j);
+	}
+	assert_true(j.size < (size_t)6 * 1024 * 1024);
+	journal_set(&j, "a7@x", JOURNAL_SENT, "2.0.0", "yes");
+	append_journal(x, id, &j);
+	assert_int_equal(journal_count(&j, JOURNAL_SENT), 1);
+	assert_int_equal(journal_find(&j, "a7@x")->status, JOURNAL_SENT);
+	journal_done(&j);
+	remove_message(x, id);
+}
+
 static void
 test_room_that_is_kept_is_not_seen(void **state)
 {
@@ -515,6 +544,7 @@ main(void)
 		TEST(test_one_process_serves_it),
 		TEST(test_a_directory_of_others_is_refused),
 		TEST(test_the_journal_remembers),
+		TEST(test_a_long_journal_knows_who_has_the_message),
 		TEST(test_room_that_is_kept_is_not_seen),
 		TEST(test_a_torn_line_is_ignored),
 		TEST(test_odd_journals_do_no_harm),
