@@ -36,7 +36,8 @@ struct span complete_find_host(struct span hosts, struct span host);
 
 /*
  * A user of this host as a bare mailbox: the login name; "uid1234" where there
- * is none, as in containers, or one that is no mailbox ("CONTOSO\jdoe").  The caller mailbox_done()s it.
+ * is none, as in containers, or one that is no mailbox ("CONTOSO\jdoe").  The
+ * caller mailbox_done()s it.
  */
 void complete_user(uid_t uid, struct mailbox *out);
 
