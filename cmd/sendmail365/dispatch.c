@@ -1,6 +1,4 @@
 /* Lanes and delivery processes: see manager.h. */
-#include <sys/random.h>
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +13,7 @@
 #include "delivery.h"
 #include "manager.h"
 #include "queue/backlog.h"
+#include "settle.h"
 
 enum {
 	/* A session is kept that long without work; Exchange's patience is
@@ -26,15 +25,6 @@ enum {
 	LONG_WAIT_MS = 2 * 60 * 1000,
 	MS_PER_SECOND = 1000
 };
-
-static uint32_t
-chance(void)
-{
-	uint32_t n = 0;
-
-	(void)!getrandom(&n, sizeof(n), 0);
-	return n;
-}
 
 /* ---- lanes ---- */
 
@@ -219,7 +209,7 @@ find_worker(struct manager *m, unsigned lane)
 void
 dispatch_lose(struct manager *m, struct worker *w)
 {
-	const struct schedule_policy policy = manager_policy(m);
+	const struct schedule_policy policy = settle_policy(m->config);
 	char id[SPOOL_ID_SIZE];
 	unsigned crashes;
 
@@ -233,7 +223,8 @@ dispatch_lose(struct manager *m, struct worker *w)
 	if (w->has_gone && w->is_probe)
 		circuit_forget_probe(&m->lanes[w->job_lane].circuit);
 	backlog_return(m->backlog, w->job, w->job_lane,
-	    manager_now_ms() + schedule_delay(&policy, crashes, chance()));
+	    clock_epoch_ms() +
+		schedule_delay(&policy, crashes, schedule_chance()));
 	manager_check_hold(m, w->job);
 }
 
@@ -285,7 +276,7 @@ run_lane(struct manager *m, unsigned lane, int64_t now_ms)
 void
 dispatch_run(struct manager *m)
 {
-	int64_t now_ms = manager_now_ms();
+	int64_t now_ms = clock_epoch_ms();
 
 	if (m->is_stopping)
 		return;
@@ -298,7 +289,7 @@ dispatch_run(struct manager *m)
 int64_t
 dispatch_wait_ms(const struct manager *m)
 {
-	int64_t now_ms = manager_now_ms();
+	int64_t now_ms = clock_epoch_ms();
 	int64_t mono_ms = clock_ms();
 	int64_t wait = -1;
 
@@ -379,7 +370,7 @@ resume_lane(struct lane *lane)
 static void
 judge_lane(struct manager *m, struct worker *w, const struct ipc *result)
 {
-	const struct schedule_policy policy = manager_policy(m);
+	const struct schedule_policy policy = settle_policy(m->config);
 	struct lane *lane = &m->lanes[w->job_lane];
 	enum ipc_circuit circuit = result->u.result.circuit;
 
@@ -400,7 +391,7 @@ judge_lane(struct manager *m, struct worker *w, const struct ipc *result)
 	case CIRCUIT_THROTTLED:
 		if (circuit_fail(&lane->circuit, &policy,
 			circuit == CIRCUIT_THROTTLED, w->is_probe, clock_ms(),
-			chance()))
+			schedule_chance()))
 			hold_lane(m, w->job_lane, result->why);
 		break;
 	}
@@ -428,7 +419,7 @@ static void
 take_result(struct manager *m, struct worker *w, const struct ipc *result)
 {
 	struct lane *lane = &m->lanes[w->job_lane];
-	int64_t now = manager_now_ms();
+	int64_t now = clock_epoch_ms();
 
 	if (w->has_gone)
 		judge_lane(m, w, result);

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -22,6 +21,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/service.h"
+#include "settle.h"
 
 enum {
 	MS_PER_SECOND = 1000,
@@ -35,28 +35,6 @@ enum {
 	CLOCK_JUMP_MS = 60 * 1000,
 	N_POLLS = 3 + MANAGER_INGESTS + MANAGER_WORKERS
 };
-
-int64_t
-manager_now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * MS_PER_SECOND + now.tv_nsec / 1000000;
-}
-
-struct schedule_policy
-manager_policy(const struct manager *m)
-{
-	return (struct schedule_policy){
-		.first_ms =
-		    (int64_t)m->config->queue_retry_first * MS_PER_SECOND,
-		.longest_ms =
-		    (int64_t)m->config->queue_retry_longest * MS_PER_SECOND,
-		.lifetime_ms =
-		    (int64_t)m->config->queue_lifetime * MS_PER_SECOND,
-	};
-}
 
 static int64_t
 least(int64_t a, int64_t b)
@@ -224,9 +202,9 @@ static void
 take_status(
     struct manager *m, struct spool_id id, const struct spool_status *status)
 {
-	const struct schedule_policy policy = manager_policy(m);
+	const struct schedule_policy policy = settle_policy(m->config);
 	struct spool_status s = *status;
-	int64_t latest = manager_now_ms() + policy.longest_ms;
+	int64_t latest = clock_epoch_ms() + policy.longest_ms;
 
 	/* Later than anything is ever put off: the clock was set back. */
 	if (s.due_ms > latest)
@@ -303,7 +281,7 @@ purge_found(void *context, struct spool_id id,
 
 	(void)name;
 	(void)why;
-	if (status == NULL || manager_now_ms() - status->due_ms < kept_ms)
+	if (status == NULL || clock_epoch_ms() - status->due_ms < kept_ms)
 		return;
 	if (spool_remove(m->spool, SPOOL_FAILED, id, &f) == -1)
 		log_error("%s", f.text);
@@ -347,7 +325,7 @@ take_arrivals(struct manager *m)
 static void
 watch_clock(struct manager *m)
 {
-	int64_t offset = manager_now_ms() - clock_ms();
+	int64_t offset = clock_epoch_ms() - clock_ms();
 	int64_t jump = offset - m->clock_offset_ms;
 
 	if (jump > -CLOCK_JUMP_MS && jump < CLOCK_JUMP_MS)
@@ -587,7 +565,7 @@ manager_run(struct manager *m)
 	size_t shown = 0;
 	nfds_t n;
 
-	m->clock_offset_ms = manager_now_ms() - clock_ms();
+	m->clock_offset_ms = clock_epoch_ms() - clock_ms();
 	for (;;) {
 		keep_time(m);
 		watch_clock(m);

@@ -96,12 +96,6 @@ struct manager {
 /* Serve until a signal says to stop.  Everything in m is open and set. */
 void manager_run(struct manager *m);
 
-/* Milliseconds since the epoch. */
-int64_t manager_now_ms(void);
-
-/* The times of this configuration. */
-struct schedule_policy manager_policy(const struct manager *m);
-
 /*
  * Start a process that runs on the other end of a channel.  Returns 0 and
  * fills *child, or -1.

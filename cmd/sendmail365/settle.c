@@ -1,14 +1,12 @@
 #include "settle.h"
 
-#include <sys/random.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "config/config.h"
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/failure.h"
 #include "core/log.h"
 #include "mail/address.h"
@@ -16,7 +14,6 @@
 #include "mail/message.h"
 #include "mail/notice.h"
 #include "queue/journal.h"
-#include "queue/schedule.h"
 #include "route/deliver.h"
 #include "smtp/client.h"
 
@@ -27,27 +24,8 @@ enum {
 	REFUSED_CODE = 554
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * MS_PER_SECOND + now.tv_nsec / 1000000;
-}
-
-static uint32_t
-chance(void)
-{
-	uint32_t n = 0;
-
-	/* Without it everything is late by the same time. */
-	(void)!getrandom(&n, sizeof(n), 0);
-	return n;
-}
-
-static struct schedule_policy
-policy_of(const struct config *config)
+struct schedule_policy
+settle_policy(const struct config *config)
 {
 	return (struct schedule_policy){
 		.first_ms = (int64_t)config->queue_retry_first * MS_PER_SECOND,
@@ -303,7 +281,7 @@ static void
 put_off(struct ipc *out)
 {
 	out->u.result.verdict = VERDICT_DEFERRED;
-	out->u.result.due_ms = now_ms() + TROUBLE_DELAY_MS;
+	out->u.result.due_ms = clock_epoch_ms() + TROUBLE_DELAY_MS;
 }
 
 /* Where it cannot be deleted it must not be sent again. */
@@ -347,8 +325,8 @@ static void
 defer(const struct settlement *s, const struct summary *sum, const char *id,
     struct ipc *out)
 {
-	const struct schedule_policy policy = policy_of(s->config);
-	int64_t due = now_ms();
+	const struct schedule_policy policy = settle_policy(s->config);
+	int64_t due = clock_epoch_ms();
 	struct failure f;
 	int r;
 
@@ -356,7 +334,8 @@ defer(const struct settlement *s, const struct summary *sum, const char *id,
 	if (sum->is_long)
 		due += policy.longest_ms;
 	else if (sum->is_attempt)
-		due += schedule_delay(&policy, s->journal->attempts, chance());
+		due += schedule_delay(
+		    &policy, s->journal->attempts, schedule_chance());
 	r = journal_append(s->spool, s->entry->id, s->journal, &f);
 	log_if(id, r, &f);
 	/* What the account holds keeps its place. */
@@ -371,7 +350,7 @@ void
 settle_outcomes(
     const struct settlement *s, const struct delivery *d, struct ipc *out)
 {
-	const struct schedule_policy policy = policy_of(s->config);
+	const struct schedule_policy policy = settle_policy(s->config);
 	struct summary sum = take_outcomes(s, d);
 	char id[SPOOL_ID_SIZE];
 
@@ -388,7 +367,7 @@ settle_outcomes(
 		    out->why, sizeof(out->why), "%s", sum.account->text);
 	if (sum.deferred > 0 &&
 	    schedule_is_expired(
-		&policy, spool_arrival_ms(s->entry->id), now_ms())) {
+		&policy, spool_arrival_ms(s->entry->id), clock_epoch_ms())) {
 		expire(s);
 		sum.deferred = 0;
 	}
@@ -404,6 +383,6 @@ settle_later(
 {
 	*out = (struct ipc){ .kind = IPC_RESULT, .id = id };
 	out->u.result.verdict = VERDICT_DEFERRED;
-	out->u.result.due_ms = now_ms() + delay_ms;
+	out->u.result.due_ms = clock_epoch_ms() + delay_ms;
 	set_reply(out, 0, "4.3.0", why);
 }

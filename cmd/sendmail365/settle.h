@@ -5,6 +5,7 @@
 #define SENDMAIL365_SETTLE_H
 
 #include "ipc.h"
+#include "queue/schedule.h"
 
 struct config;
 struct delivery;
@@ -21,6 +22,9 @@ struct settlement {
 	const struct message *message;
 	struct journal *journal;
 };
+
+/* The times of this configuration. */
+struct schedule_policy settle_policy(const struct config *config);
 
 /*
  * Give every recipient of a plan that the journal has as settled its outcome,

@@ -15,6 +15,15 @@ clock_ms(void)
 }
 
 int64_t
+clock_epoch_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t
 clock_deadline(int seconds)
 {
 	return clock_ms() + (int64_t)seconds * 1000;

@@ -11,7 +11,10 @@
 /* Milliseconds since some fixed moment; never jumps. */
 int64_t clock_ms(void);
 
-/* A moment on that clock, this many seconds from now. */
+/* Milliseconds since the epoch: the wall clock, which may be set. */
+int64_t clock_epoch_ms(void);
+
+/* A moment on the monotonic clock, this many seconds from now. */
 int64_t clock_deadline(int seconds);
 
 /* What is left until then in milliseconds, for poll(); 0 if it is over. */

@@ -1,5 +1,7 @@
 #include "queue/schedule.h"
 
+#include <sys/random.h>
+
 #include <string.h>
 
 #include "smtp/client.h"
@@ -80,6 +82,16 @@ schedule_delay(
     const struct schedule_policy *policy, unsigned failures, uint32_t chance)
 {
 	return delay(policy->first_ms, policy->longest_ms, failures, chance);
+}
+
+uint32_t
+schedule_chance(void)
+{
+	uint32_t n = 0;
+
+	/* Without it everything is late by the same time. */
+	(void)!getrandom(&n, sizeof(n), 0);
+	return n;
 }
 
 bool

@@ -39,6 +39,9 @@ enum schedule_action schedule_judge(const struct outcome *o);
 int64_t schedule_delay(
     const struct schedule_policy *policy, unsigned failures, uint32_t chance);
 
+/* Chance for schedule_delay() and circuit_fail(). */
+uint32_t schedule_chance(void);
+
 /* The message has been there for longer than it may be. */
 bool schedule_is_expired(
     const struct schedule_policy *policy, int64_t arrival_ms, int64_t now_ms);
