@@ -1,18 +1,24 @@
 # sendmail365: build, test, install.  "make help" lists the targets.
 #
 # Switches: V=1 shows commands; WERROR=1; SANITIZE=1 builds with ASan and UBSan
-# into build/sanitize; PREFIX BINDIR SBINDIR LIBDIR MANDIR SYSCONFDIR LOCALSTATEDIR DESTDIR as
+# into build/sanitize; PREFIX BINDIR SBINDIR LIBDIR LIBEXECDIR MANDIR UNITDIR SYSCONFDIR LOCALSTATEDIR DESTDIR as
 # usual; CFLAGS and LDFLAGS come after ours and do not replace them.
 
-VERSION := 0.1.0
+# The changelog is the one place of the version and of the time that packages
+# bear.
+VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' packaging/debian/changelog)
 
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
+LIBEXECDIR ?= $(PREFIX)/libexec
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/sendmail365
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 SYSCONFDIR ?= /etc
 LOCALSTATEDIR ?= /var
 DESTDIR ?=
@@ -224,11 +230,16 @@ install: all
 		echo '$(SBINDIR)/sendmail belongs to a package: remove that' \
 		    'first, or install with PREFIX=/usr/local' >&2; exit 1; fi
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
-	    $(DESTDIR)$(LIBDIR) $(DESTDIR)$(MANDIR)/man1 \
-	    $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 \
-	    $(DESTDIR)$(SYSCONFDIR)/sendmail365 $(DESTDIR)$(DOCDIR) \
-	    $(DESTDIR)$(COMPLETIONDIR)
-	install -m 0755 $(B)/sendmail $(B)/sendmail365 $(DESTDIR)$(SBINDIR)
+	    $(DESTDIR)$(LIBDIR) $(DESTDIR)$(LIBEXECDIR)/sendmail365 \
+	    $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
+	    $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(SYSCONFDIR)/sendmail365 \
+	    $(DESTDIR)$(DOCDIR) $(DESTDIR)$(COMPLETIONDIR) \
+	    $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) \
+	    $(DESTDIR)$(TMPFILESDIR)
+	install -d -m 0700 $(DESTDIR)$(SYSCONFDIR)/sendmail365/secrets
+	install -m 0755 $(B)/sendmail365 $(DESTDIR)$(SBINDIR)
+	install -m 0755 $(B)/sendmail $(DESTDIR)$(LIBEXECDIR)/sendmail365
+	ln -sf $(LIBEXECDIR)/sendmail365/sendmail $(DESTDIR)$(SBINDIR)/sendmail
 	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(BINDIR)/mailq
 	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(BINDIR)/newaliases
 	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(LIBDIR)/sendmail
@@ -238,6 +249,9 @@ install: all
 	install -m 0644 cmd/sendmail/mailq.1 cmd/sendmail/newaliases.1 \
 	    $(DESTDIR)$(MANDIR)/man1
 	install -m 0644 etc/bash-completion $(DESTDIR)$(COMPLETIONDIR)/sendmail365
+	install -m 0644 etc/systemd/* $(DESTDIR)$(UNITDIR)
+	install -m 0644 etc/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/sendmail365.conf
+	install -m 0644 etc/tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sendmail365.conf
 	install -m 0644 README.md LICENSE etc/sendmail365.conf $(DESTDIR)$(DOCDIR)
 
 .PHONY: uninstall
@@ -249,11 +263,16 @@ uninstall:
 	    $(DESTDIR)$(MANDIR)/man5/sendmail365.conf.5 \
 	    $(DESTDIR)$(MANDIR)/man1/mailq.1 \
 	    $(DESTDIR)$(MANDIR)/man1/newaliases.1 \
-	    $(DESTDIR)$(COMPLETIONDIR)/sendmail365
-	rm -rf $(DESTDIR)$(DOCDIR)
+	    $(DESTDIR)$(COMPLETIONDIR)/sendmail365 \
+	    $(DESTDIR)$(UNITDIR)/sendmail365.service \
+	    $(DESTDIR)$(UNITDIR)/sendmail365.socket \
+	    $(DESTDIR)$(SYSUSERSDIR)/sendmail365.conf \
+	    $(DESTDIR)$(TMPFILESDIR)/sendmail365.conf
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(LIBEXECDIR)/sendmail365
 
 .PHONY: dist
 dist:
+	@mkdir -p build
 	git archive --prefix=sendmail365-$(VERSION)/ \
 	    -o build/sendmail365-$(VERSION).tar.gz HEAD
 
