@@ -105,6 +105,7 @@ help:
 	@echo '         tenant, and show what happened to it'
 	@echo 'check    install what is needed and run every test'
 	@echo 'check-callers  run the programs that call sendmail, also the large ones'
+	@echo 'check-packages  build the packages; install and use them in clean roots'
 	@echo 'check-crash  kill each process at every single system call'
 	@echo 'lint     format, style, static analysis, manual pages, scripts'
 	@echo 'bench    time, CPU and memory beside others; a long queue'
@@ -161,6 +162,11 @@ check: deps callers
 .PHONY: check-callers
 check-callers: deps callers-large all
 	@tests/run callers/
+
+.PHONY: check-packages
+check-packages: deps
+	@packaging/install-deps packages
+	@tests/run packages/
 
 .PHONY: check-crash
 check-crash: deps $(PROGRAMS)

@@ -1,0 +1,197 @@
+"""Clean Debian roots, each in namespaces of its own, which end with it.
+
+A root is layers of folders, lowest first, with one on top that takes what
+changes.  Layers are kept in build/roots and made once: `layer()`.  The network
+is the machine's, so that apt reaches its mirror and a stand-in tenant on
+loopback is reached; `run(offline=True)` has none at all.
+"""
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+KEPT = TOP / "build" / "roots"
+SUITE = "bookworm"
+STUCK = 600  # seconds, after which a command is given up
+
+# Devices, and what programs expect below /dev, /run and /tmp.
+SET_UP = r"""
+set -eu
+root=$1 lowers=$2 upper=$3 work=$4 archives=$5
+mount --make-rprivate /
+mount -t overlay overlay -o "lowerdir=$lowers,upperdir=$upper,workdir=$work" "$root"
+mount -t proc proc "$root/proc"
+mount -t tmpfs -o mode=0755 tmpfs "$root/dev"
+for name in null zero full random urandom tty; do
+	touch "$root/dev/$name"
+	mount --bind "/dev/$name" "$root/dev/$name"
+done
+mkdir "$root/dev/pts" "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$root/dev/pts"
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+for n in 0:stdin 1:stdout 2:stderr; do
+	ln -s "/proc/self/fd/${n%:*}" "$root/dev/${n#*:}"
+done
+mount -t tmpfs -o mode=0755 tmpfs "$root/run"
+mkdir -m 1777 "$root/run/lock"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+rm -f "$root/etc/resolv.conf"
+cp /etc/resolv.conf /etc/hosts "$root/etc/"
+mkdir -p "$archives" "$root/var/cache/apt/archives"
+mount --bind "$archives" "$root/var/cache/apt/archives"
+echo ready
+exec chroot "$root" sleep infinity
+"""
+
+
+class Root:
+    """One root; a context manager."""
+
+    def __init__(self, *layers, upper=None):
+        """layers are folders, lowest first; upper, or a temporary folder,
+        takes what changes."""
+        self.layers = layers
+        self.scratch = Path(tempfile.mkdtemp(prefix="root-"))
+        self.scratch.chmod(0o755)
+        self.upper = upper or self.scratch / "upper"
+        self.holder = None
+        self.pid = None
+
+    def __enter__(self):
+        merged, work = self.scratch / "merged", self.upper.parent / "work"
+        for folder in (merged, work, self.upper):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o755)
+        lowers = ":".join(str(layer) for layer in reversed(self.layers))
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork",
+             "--kill-child", "sh", "-c", SET_UP, "sh", merged, lowers,
+             self.upper, work, KEPT / "archives"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert self.holder.stdout.readline() == "ready\n", "no root was made"
+        children = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}"
+                        "/children")
+        self.pid = int(children.read_text())
+        self.run(["hostname", "web1"])
+        return self
+
+    def __exit__(self, *_):
+        self.holder.kill()
+        self.holder.wait()
+        self.holder.stdout.close()
+        shutil.rmtree(self.scratch)
+
+    def command(self, command, user=None, offline=False):
+        """The command line that runs `command` in this root: a string is
+        the shell's."""
+        if isinstance(command, str):
+            command = ["sh", "-c", command]
+        out = ["nsenter", "--target", str(self.pid), "--mount", "--pid",
+               "--uts", "--ipc", "--root", "--", "env", "-C", "/"]
+        if offline:
+            out += ["unshare", "--net"]
+        if user:
+            out += ["setpriv", f"--reuid={user}", f"--regid={user}",
+                    "--init-groups"]
+        return out + [str(word) for word in command]
+
+    def run(self, command, user=None, offline=False, check=True, input="",
+            **environment):
+        """Run it to its end; what it says is .stdout, errors included."""
+        done = subprocess.run(
+            self.command(command, user, offline), input=input, text=True,
+            errors="replace", stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=STUCK,
+            env={**ENVIRONMENT, **environment})
+        assert not check or done.returncode == 0, (
+            f"{command}: status {done.returncode}\n{done.stdout}")
+        return done
+
+    def start(self, command, user=None, **options):
+        """Run it in the background; returns the Popen."""
+        return subprocess.Popen(
+            self.command(command, user), stdin=subprocess.DEVNULL,
+            env=ENVIRONMENT, **options)
+
+    def read(self, path):
+        return self.run(["cat", path]).stdout
+
+    def exists(self, path):
+        return self.run(["test", "-e", path], check=False).returncode == 0
+
+    def describe(self, path):
+        """'mode owner group' of a file, such as '0600 root root'."""
+        return self.run(
+            ["stat", "-c", "%04a %U %G", path]).stdout.strip()
+
+    def write(self, path, text, mode=0o644, owner="root"):
+        """Make a file, in a folder that is there."""
+        self.run(f'cat > "{path}" && chmod {mode:04o} "{path}" && '
+                 f'chown {owner} "{path}"', input=text)
+
+    def copy(self, source, path):
+        """Copy a file of the machine to a folder or file in this root."""
+        with open(source, "rb") as file:
+            subprocess.run(
+                self.command(["cp", "/dev/stdin", path]), stdin=file,
+                check=True, env=ENVIRONMENT)
+
+    def apt(self, *arguments, **options):
+        """apt-get, without questions."""
+        return self.run(["apt-get", "-q", "-y", *arguments], **options)
+
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root", "LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive",
+    "TERM": "dumb",
+}
+
+
+def _make(folder, build):
+    """Make a folder once, whoever else wants it at the same time."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            parts = Path(f"{folder}.part")
+            shutil.rmtree(parts, ignore_errors=True)
+            build(parts)
+            parts.rename(folder)
+    return folder
+
+
+def base():
+    """A Debian of required packages and apt, as installed a minute ago."""
+
+    def build(folder):
+        subprocess.run(
+            ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root",
+             "--format=directory", "--skip=cleanup/apt/lists",
+             "--dpkgopt=force-unsafe-io", SUITE, folder], check=True)
+
+    return _make(KEPT / SUITE, build)
+
+
+def layer(name, script, *below):
+    """What a shell script, run as root, adds to the layers below it.
+
+    It is kept for as long as script and layers are the same.
+    """
+    key = hashlib.sha256(
+        "\0".join([script, *map(str, below)]).encode()).hexdigest()[:12]
+
+    def build(folder):
+        folder.mkdir()
+        upper = folder / "upper"
+        with Root(*below, upper=upper) as root:
+            root.run(script)
+        shutil.rmtree(folder / "work", ignore_errors=True)
+
+    return _make(KEPT / f"{name}-{key}", build) / "upper"
