@@ -26,6 +26,9 @@ enum {
 	CONFIG_SECRET_MAX = 16 * 1024 /* octets of a secret */
 };
 
+/* As whom the service runs where it was installed from a package. */
+#define CONFIG_SERVICE_USER "sendmail365"
+
 enum auth_kind {
 	AUTH_CLIENT_SECRET, /* OAuth 2.0 client credentials, XOAUTH2 */
 	AUTH_PASSWORD,      /* LOGIN, or PLAIN where that is not offered */
@@ -173,6 +176,12 @@ void config_free(struct config **config);
  * never the contents.
  */
 int config_read_secret(const char *path, struct buf *out, struct failure *f);
+
+/*
+ * The name of systemd's copy of a secret, which stays as it is until the
+ * service is started again; a view into path.  NULL: this is the file itself.
+ */
+const char *config_credential_name(const char *path);
 
 /*
  * Has the form of the ID that Entra shows beside a client secret's value?

@@ -1,12 +1,17 @@
+#include "config/credential.h"
+
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/config.h"
 #include "config/openfile.h"
 #include "config/values.h"
+#include "core/alloc.h"
 #include "core/ascii.h"
 #include "core/failure.h"
 #include "core/file.h"
@@ -17,19 +22,102 @@ config_secret_looks_like_id(struct span secret)
 	return value_is_guid(secret);
 }
 
-/* Directly in the directory that systemd made for our credentials? */
-static bool
-is_systemd_credential(const char *path)
+/* ---- what systemd hands over ---- */
+
+const char *
+credential_directory(void)
 {
 	const char *directory = secure_getenv("CREDENTIALS_DIRECTORY");
+
+	return directory != NULL && directory[0] == '/' ? directory : NULL;
+}
+
+char *
+credential_find(const char *name)
+{
+	const char *directory = credential_directory();
+	struct stat st;
+	char *path;
+
+	if (directory == NULL || name[0] == '/' || name[0] == '.' ||
+	    name[0] == '%')
+		return NULL;
+	path = xasprintf("%s/%s", directory, name);
+	for (char *s = path + strlen(directory) + 1; *s != '\0'; s++)
+		if (*s == '/')
+			*s = '_';
+	/* One that cannot be looked at is there, and says why when read. */
+	if (stat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR))
+		return path;
+	free(path);
+	return NULL;
+}
+
+const char *
+config_credential_name(const char *path)
+{
+	const char *directory = credential_directory();
 	size_t len;
 
-	if (directory == NULL || directory[0] != '/')
-		return false;
+	if (directory == NULL)
+		return NULL;
 	len = strlen(directory);
-	return strncmp(path, directory, len) == 0 && path[len] == '/' &&
-	    strchr(path + len + 1, '/') == NULL;
+	if (strncmp(path, directory, len) != 0 || path[len] != '/' ||
+	    strchr(path + len + 1, '/') != NULL)
+		return NULL;
+	return path + len + 1;
 }
+
+/* ---- a file that cannot be read ---- */
+
+static const char to_write[] =
+    "write the secret into it, readable by its user alone (mode 0600)";
+static const char to_write_and_restart[] =
+    "write the secret into it, readable by root alone (mode 0600), then run: "
+    "systemctl restart sendmail365, which gives the service a copy";
+
+/* The file is there, or may be, and the service is not let in. */
+static void
+say_how_to_let_in(const char *path, struct failure *f)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash != NULL ? (size_t)(slash - path) : 0;
+	char *directory = xstrndup(path, len);
+
+	if (credential_directory() != NULL)
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: the service has no copy of this file, and cannot "
+		    "read it itself; write the secret into it, then run: "
+		    "systemctl restart sendmail365, which gives it one",
+		    path);
+	else if (!openfile_is_service())
+		;
+	else if (faccessat(AT_FDCWD, directory, X_OK, AT_EACCESS) == 0)
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: the service cannot read it; run: chown %s '%s'", path,
+		    CONFIG_SERVICE_USER, path);
+	else
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: the service cannot enter its directory; run: "
+		    "chown %s '%s' '%s'",
+		    path, CONFIG_SERVICE_USER, directory, path);
+	free(directory);
+	f->os_error = EACCES;
+}
+
+static int
+open_secret(const char *path, struct stat *st, struct failure *f)
+{
+	int fd = openfile_read(path,
+	    credential_directory() != NULL ? to_write_and_restart : to_write,
+	    st, f);
+
+	if (fd == -1 && f->os_error == EACCES)
+		say_how_to_let_in(path, f);
+	return fd;
+}
+
+/* ---- what is in it ---- */
 
 static int
 check_mode(const char *path, const struct stat *st, struct failure *f)
@@ -38,7 +126,7 @@ check_mode(const char *path, const struct stat *st, struct failure *f)
 
 	/* systemd lets the service's user in by an ACL, whose mask is what
 	 * the group bits show. */
-	if (is_systemd_credential(path))
+	if (config_credential_name(path) != NULL)
 		others = S_IRWXO;
 	if ((st->st_mode & others) == 0)
 		return 0;
@@ -104,9 +192,7 @@ config_read_secret(const char *path, struct buf *out, struct failure *f)
 	int fd;
 
 	buf_init_secret(out, CONFIG_SECRET_MAX);
-	fd = openfile_read(path,
-	    "write the secret into it, readable by its user alone (mode 0600)",
-	    &st, f);
+	fd = open_secret(path, &st, f);
 	if (fd == -1)
 		return -1;
 	if (openfile_check_owner(path, &st, f) == 0 &&

@@ -7,8 +7,10 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "core/failure.h"
 #include "core/file.h"
 
@@ -38,6 +40,15 @@ group_name(gid_t gid, char out[static NAME_SIZE])
 		(void)snprintf(out, NAME_SIZE, "%lu", (unsigned long)gid);
 }
 
+bool
+openfile_is_service(void)
+{
+	char us[NAME_SIZE];
+
+	user_name(geteuid(), us);
+	return strcmp(us, CONFIG_SERVICE_USER) == 0;
+}
+
 /* EACCES: say who may read the file, since errno does not. */
 static int
 refuse_unreadable(const char *path, struct failure *f)
@@ -53,6 +64,11 @@ refuse_unreadable(const char *path, struct failure *f)
 		    "%s: user %s cannot enter its directory; run this as "
 		    "a user who can",
 		    path, us);
+	if (openfile_is_service())
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: the service cannot read it; run: chgrp %s '%s' && "
+		    "chmod g+r '%s'",
+		    path, us, path, path);
 	user_name(st.st_uid, owner);
 	group_name(st.st_gid, group);
 	if ((st.st_mode & S_IRGRP) != 0)

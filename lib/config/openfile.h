@@ -4,6 +4,8 @@
 #ifndef CONFIG_OPENFILE_H
 #define CONFIG_OPENFILE_H
 
+#include <stdbool.h>
+
 struct failure;
 struct stat;
 
@@ -15,6 +17,9 @@ struct stat;
  */
 int openfile_read(
     const char *path, const char *missing, struct stat *st, struct failure *f);
+
+/* Is this process the service's, by its user? */
+bool openfile_is_service(void);
 
 /*
  * Refuse a file that belongs to someone who is neither root nor the user

@@ -7,6 +7,7 @@
 
 #include "config/cloud.h"
 #include "config/config.h"
+#include "config/credential.h"
 #include "config/suggest.h"
 #include "core/alloc.h"
 #include "core/ascii.h"
@@ -493,13 +494,13 @@ is_client_secret(struct span s)
 static int
 store_credential_path(const char *name, void *field, struct failure *f)
 {
-	const char *directory = secure_getenv("CREDENTIALS_DIRECTORY");
+	const char *directory = credential_directory();
 	char **out = field;
 
 	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL)
 		return failure_set(f, FAILURE_CONFIG,
 		    "\"%%d/%s\" does not name a credential", name);
-	if (directory == NULL || directory[0] != '/')
+	if (directory == NULL)
 		return failure_set(f, FAILURE_CONFIG,
 		    "%%d is systemd's directory of credentials, but "
 		    "$CREDENTIALS_DIRECTORY is not set; use it in a unit with "
@@ -532,6 +533,16 @@ value_path(const struct value *v, void *field, struct failure *f)
 		return store(v->text, field);
 	*out = xasprintf("%s/%s", v->directory, v->text);
 	return 0;
+}
+
+int
+value_credential(const struct value *v, void *field, struct failure *f)
+{
+	char **out = field;
+
+	if (!is_client_secret(span_of(v->text)))
+		*out = credential_find(v->text);
+	return *out != NULL ? 0 : value_path(v, field, f);
 }
 
 /* ---- addresses ---- */

@@ -52,6 +52,10 @@ int value_client_id(const struct value *v, void *field, struct failure *f);
 /* char *: an absolute path, made from a relative one or from %d/NAME. */
 int value_path(const struct value *v, void *field, struct failure *f);
 
+/* The same for a secret or a certificate: a relative one is systemd's copy, if
+ * there is one (config/credential.h). */
+int value_credential(const struct value *v, void *field, struct failure *f);
+
 /* char *: a DNS name. */
 int value_host(const struct value *v, void *field, struct failure *f);
 

@@ -333,6 +333,23 @@ describe_cure(const struct refusal *refusal, struct buf *out)
 		    refusal->number);
 }
 
+/* Which file it is that has the wrong secret. */
+static void
+describe_file(const char *path, struct buf *out)
+{
+	const char *name = config_credential_name(path);
+
+	if (name == NULL)
+		(void)buf_printf(
+		    out, " (client_secret_file is %.*s)", PATH_SHOWN, path);
+	else
+		(void)buf_printf(out,
+		    " (client_secret_file is the credential %.*s, a copy from "
+		    "the start of the service; when the file is right, run: "
+		    "systemctl restart sendmail365)",
+		    PATH_SHOWN, name);
+}
+
 /* json is NULL if the answer has none. */
 static int
 fail_refused(const struct account *account, const struct http_answer *answer,
@@ -349,8 +366,7 @@ fail_refused(const struct account *account, const struct http_answer *answer,
 	describe_cure(&refusal, &text);
 	if (kind == FAILURE_AUTH && account->client_secret_file != NULL &&
 	    strcmp(refusal.error, "invalid_client") == 0)
-		(void)buf_printf(&text, " (client_secret_file is %.*s)",
-		    PATH_SHOWN, account->client_secret_file);
+		describe_file(account->client_secret_file, &text);
 	if (answer->retry_after > 0)
 		(void)buf_printf(&text, "; Entra asks to wait %d seconds",
 		    answer->retry_after);

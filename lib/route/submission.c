@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -82,11 +83,25 @@ get_secret(const struct sign_in *s, const struct buf *refused, struct buf *out,
 	return r;
 }
 
+/* What the service reads is a copy of the file that is to be corrected. */
+static void
+say_restart(const struct account *account, struct failure *f)
+{
+	size_t len = strlen(f->text);
+
+	if (account->auth == AUTH_PASSWORD && f->kind == FAILURE_AUTH &&
+	    config_credential_name(account->password_file) != NULL)
+		(void)snprintf(f->text + len, sizeof(f->text) - len,
+		    " (when password_file is right, run: systemctl restart "
+		    "sendmail365)");
+}
+
 static int
 authenticate(const struct sign_in *s, struct smtp *session,
     const struct buf *secret, struct trouble *t)
 {
 	const char *mechanisms = NULL;
+	int r;
 
 	switch (s->account->auth) {
 	case AUTH_CLIENT_SECRET:
@@ -98,8 +113,11 @@ authenticate(const struct sign_in *s, struct smtp *session,
 	case AUTH_NONE:
 		return 0;
 	}
-	return smtp_authenticate(
+	r = smtp_authenticate(
 	    session, mechanisms, s->user.s, buf_view(secret), t);
+	if (r == -1)
+		say_restart(s->account, &t->failure);
+	return r;
 }
 
 /* TLS settings for the account: those of the last session if they are the

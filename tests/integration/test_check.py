@@ -295,7 +295,9 @@ def examples():
 
 @pytest.mark.parametrize("number", range(7))
 def test_examples_of_the_documents(mail, number):
-    for name in ["client-secret", "sendgrid-key"]:
+    (mail.directory / "secrets").mkdir()
+    for name in ["client-secret", "secrets/client-secret",
+                 "secrets/sendgrid-key"]:
         path = mail.directory / name
         path.write_text("secret\n")
         path.chmod(0o600)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fake365 import Rule
-from service import Service
+from service import Service, service  # noqa: F401
 from support import (BOSS, BUILD, IS_PLAIN, MESSAGE, TOP, assert_sent,
                      children_of, wait_until)
 from test_secrets import assert_no_secret, secrets_of
@@ -230,3 +230,84 @@ def test_nothing_that_is_installed_has_a_user_of_its_own(tmp_path):
             assert not mode & stat.S_IWOTH, path
             with contextlib.suppress(OSError):
                 assert "security.capability" not in os.listxattr(path)
+
+
+# Secrets that systemd hands over
+
+@pytest.fixture
+def credentials(service, tmp_path):
+    """The secret as the unit hands it over; beside the configuration it is
+    out of reach, as it is for the service's user."""
+    home = service.mail.directory
+    (home / "secrets").mkdir()
+    (home / "client-secret").rename(home / "secrets" / "client-secret")
+    service.configure(client_secret_file="secrets/client-secret")
+    (home / "client-secret").unlink()
+    copies = tmp_path / "credentials"
+    copies.mkdir()
+    copy = copies / "secrets_client-secret"
+    (home / "secrets" / "client-secret").rename(copy)
+    # systemd shows the mask of its ACL.
+    copy.chmod(0o440)
+    return copy
+
+
+def with_credentials(copy):
+    return {**os.environ, "CREDENTIALS_DIRECTORY": str(copy.parent)}
+
+
+@pytest.mark.slow
+def test_the_secret_of_the_unit_is_used(service, credentials):
+    service.start(env=with_credentials(credentials))
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    # Root's own commands have the file itself.
+    home = service.mail.directory
+    shutil.copy(credentials, home / "secrets" / "client-secret")
+    (home / "secrets" / "client-secret").chmod(0o600)
+    assert service.mail.sendmail365("check").returncode == 0
+    assert service.mail.sendmail365(
+        "submit", BOSS, stdin=MESSAGE).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_secret_without_a_copy_names_the_restart(service, credentials):
+    copy = credentials.rename(
+        service.mail.directory / "secrets" / "client-secret")
+    service.start(env=with_credentials(credentials))
+    copy.unlink()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    service.wait_for_log(f"{copy}: there is no such file; .*"
+                         "systemctl restart sendmail365")
+    copy.write_text(service.mail.tenant.client_secret)
+    copy.chmod(0o600)
+    service.stop()
+    service.start(env=with_credentials(credentials))
+    assert service.mail.tenant.wait_for_messages(1)
+
+
+@pytest.mark.slow
+def test_a_copy_that_is_refused_names_the_restart(service, credentials):
+    good = credentials.read_text()
+    credentials.write_text("not the secret\n")
+    service.start(env=with_credentials(credentials))
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    service.wait_for_log(
+        "AADSTS7000215.*the credential secrets_client-secret.*"
+        "systemctl restart sendmail365")
+    credentials.write_text(good)
+    service.stop()
+    service.start(env=with_credentials(credentials))
+    assert service.mail.tenant.wait_for_messages(1)
+
+
+@pytest.mark.slow
+def test_a_password_that_is_refused_names_the_restart(service, tmp_path):
+    service.configure(login=True)
+    copies = tmp_path / "credentials"
+    copies.mkdir()
+    copy = (service.mail.directory / "password").rename(copies / "password")
+    copy.write_text("not the password\n")
+    service.start(env=with_credentials(copy))
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    service.wait_for_log("535 .*systemctl restart sendmail365")

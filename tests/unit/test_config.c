@@ -1526,6 +1526,60 @@ test_paths_are_relative_to_the_file(void **state)
 	free(want);
 }
 
+/* systemd's copies come first, by the name that a directory gives them. */
+static void
+test_credentials_stand_for_relative_paths(void **state)
+{
+	static const struct {
+		const char *value;
+		const char *want; /* below the directory of the files */
+	} rows[] = {
+		{ "secrets/client-secret",
+		    "credentials/secrets_client-secret" },
+		{ "client-secret", "credentials/client-secret" },
+		{ "secrets/other", "sendmail365/secrets/other" },
+		{ "../secret", "sendmail365/../secret" },
+		{ "./client-secret", "sendmail365/./client-secret" },
+	};
+	const struct place *place = *state;
+	char *credentials = xasprintf("%s/credentials", place->directory);
+	char *one = xasprintf("%s/secrets_client-secret", credentials);
+	char *two = xasprintf("%s/client-secret", credentials);
+
+	assert_int_equal(mkdir(credentials, 0700), 0);
+	assert_int_equal(mknod(one, S_IFREG | 0600, 0), 0);
+	assert_int_equal(mknod(two, S_IFREG | 0600, 0), 0);
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", credentials, 1), 0);
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		char *text = xasprintf("[account]\nuser = a@contoso.com\n"
+				       "password_file = %s\nca_file = %s\n"
+				       "[aliases]\nfile = client-secret\n",
+		    rows[i].value, rows[i].value);
+		char *want = xasprintf("%s/%s", place->directory, rows[i].want);
+		char *aliases =
+		    xasprintf("%s/sendmail365/client-secret", place->directory);
+		struct config *c;
+
+		write_file(place, text, 0644);
+		c = load(place->file);
+		assert_string_equal(c->accounts[0].password_file, want);
+		assert_string_equal(c->accounts[0].ca_file, want);
+		/* What is no secret is not looked for there. */
+		assert_string_equal(c->aliases_file, aliases);
+		config_free(&c);
+		free(aliases);
+		free(want);
+		free(text);
+	}
+	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+	assert_int_equal(unlink(one), 0);
+	assert_int_equal(unlink(two), 0);
+	assert_int_equal(rmdir(credentials), 0);
+	free(two);
+	free(one);
+	free(credentials);
+}
+
 static void
 test_own_file_comes_first(void **state)
 {
@@ -1726,6 +1780,7 @@ main(void)
 		cmocka_unit_test(test_words_that_are_taken),
 		cmocka_unit_test(test_sample_shows_the_defaults),
 		TEST(test_paths_are_relative_to_the_file),
+		TEST(test_credentials_stand_for_relative_paths),
 		TEST(test_own_file_comes_first),
 		TEST(test_files_that_are_refused),
 		TEST(test_symbolic_link_is_followed),

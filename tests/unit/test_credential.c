@@ -220,6 +220,41 @@ test_systemd_credentials_show_their_acl(void **state)
 }
 
 static void
+test_the_name_of_a_credential(void **state)
+{
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/run/c", 1), 0);
+	assert_string_equal(config_credential_name("/run/c/name"), "name");
+	assert_null(config_credential_name("/run/c/a/name"));
+	assert_null(config_credential_name("/run/cc/name"));
+	assert_null(config_credential_name("/etc/name"));
+	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+	assert_null(config_credential_name("/run/c/name"));
+	(void)state;
+}
+
+/* What the service has no copy of: how it gets one. */
+static void
+test_a_credential_that_is_missing(void **state)
+{
+	const struct place *place = *state;
+
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/run/c", 1), 0);
+	assert_refused(place,
+	    "there is no such file; write the secret into it, readable by "
+	    "root alone (mode 0600), then run: systemctl restart sendmail365, "
+	    "which gives the service a copy");
+	if (geteuid() != 0)
+		skip();
+	write_secret(place, span_of("s3cret"), 0600);
+	assert_int_equal(seteuid(NOBODY), 0);
+	assert_refused(place,
+	    "the service has no copy of this file, and cannot read it itself; "
+	    "write the secret into it, then run: systemctl restart "
+	    "sendmail365, which gives it one");
+	assert_int_equal(seteuid(0), 0);
+}
+
+static void
 test_only_regular_files_that_exist(void **state)
 {
 	const struct place *place = *state;
@@ -325,6 +360,8 @@ main(void)
 		TEST(test_size_is_limited),
 		TEST(test_others_must_not_read_it),
 		TEST(test_systemd_credentials_show_their_acl),
+		TEST(test_the_name_of_a_credential),
+		TEST(test_a_credential_that_is_missing),
 		TEST(test_only_regular_files_that_exist),
 		TEST(test_owner_is_root_or_us),
 		TEST(test_unreadable_names_who_can_read),
