@@ -111,7 +111,8 @@ help:
 	@echo 'bench    time, CPU and memory beside others; a long queue'
 	@echo 'fuzz     run the fuzz targets (FUZZ_RUNS=10000000, FUZZ_ONLY=NAME)'
 	@echo 'install  to $$(DESTDIR)$$(PREFIX); uninstall takes it away again'
-	@echo 'dist     a source archive of the last commit'
+	@echo 'dist     build/sendmail365-VERSION.tar.gz, a source archive'
+	@echo 'deb      packages for Debian and Ubuntu, into build/packages'
 	@echo 'clean    remove build/'
 
 $(B)/%.o: %.c
@@ -152,6 +153,10 @@ callers callers-large: deps
 
 .PHONY: build-tests
 build-tests: $(PROGRAMS) $(UNIT_BIN) $(REPLAY_BIN)
+
+.PHONY: check-unit
+check-unit: $(UNIT_BIN)
+	$(Q)for test in $(UNIT_BIN); do $$test || exit 1; done
 
 .PHONY: check
 check: deps callers
@@ -278,9 +283,12 @@ uninstall:
 
 .PHONY: dist
 dist:
-	@mkdir -p build
-	git archive --prefix=sendmail365-$(VERSION)/ \
-	    -o build/sendmail365-$(VERSION).tar.gz HEAD
+	@packaging/dist
+
+.PHONY: deb
+deb:
+	@packaging/install-deps build deb
+	@packaging/deb
 
 .PHONY: clean
 clean:
