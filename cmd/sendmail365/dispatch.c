@@ -117,14 +117,9 @@ count_staying(const struct manager *m, unsigned lane)
 static int64_t
 open_ms(const struct lane *lane)
 {
-	const struct circuit *c = &lane->circuit;
-	int64_t at = lane->blocked_ms;
+	int64_t at = circuit_admits_ms(&lane->circuit);
 
-	if (c->failures > 0 && c->has_probe)
-		return INT64_MAX;
-	if (c->failures > 0 && c->until_ms > at)
-		at = c->until_ms;
-	return at;
+	return at > lane->blocked_ms ? at : lane->blocked_ms;
 }
 
 /* ---- processes ---- */

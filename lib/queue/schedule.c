@@ -103,10 +103,12 @@ schedule_is_expired(
 
 /* ---- the circuit ---- */
 
-bool
-circuit_admits(const struct circuit *c, int64_t now_ms)
+int64_t
+circuit_admits_ms(const struct circuit *c)
 {
-	return c->failures == 0 || (!c->has_probe && now_ms >= c->until_ms);
+	if (c->failures == 0)
+		return 0;
+	return c->has_probe ? INT64_MAX : c->until_ms;
 }
 
 void

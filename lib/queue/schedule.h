@@ -58,8 +58,9 @@ struct circuit {
 	int64_t until_ms;  /* of the next probe */
 };
 
-/* May a message be tried now? */
-bool circuit_admits(const struct circuit *c, int64_t now_ms);
+/* From when on a message may be tried; INT64_MAX: not before the probe that
+ * is on its way has come back. */
+int64_t circuit_admits_ms(const struct circuit *c);
 
 /* A message is tried now, which was admitted. */
 void circuit_enter(struct circuit *c);

@@ -155,7 +155,7 @@ test_a_closed_circuit_admits_all(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		assert_true(circuit_admits(&c, 0));
+		assert_true(circuit_admits_ms(&c) <= 0);
 		circuit_enter(&c);
 	}
 	assert_false(circuit_close(&c));
@@ -168,16 +168,14 @@ test_an_open_circuit_lets_one_probe_through(void **state)
 
 	(void)state;
 	assert_true(circuit_fail(&c, &policy, false, false, 1000, 0));
-	assert_false(circuit_admits(&c, 60999));
-	assert_true(circuit_admits(&c, 61000));
+	assert_int_equal(circuit_admits_ms(&c), 61000);
 	circuit_enter(&c);
-	assert_false(circuit_admits(&c, 61000));
+	assert_true(circuit_admits_ms(&c) == INT64_MAX);
 	assert_false(circuit_fail(&c, &policy, false, true, 61000, 0));
-	assert_false(circuit_admits(&c, 61000 + 119999));
-	assert_true(circuit_admits(&c, 61000 + 120000));
+	assert_int_equal(circuit_admits_ms(&c), 61000 + 120000);
 	circuit_enter(&c);
 	assert_true(circuit_close(&c));
-	assert_true(circuit_admits(&c, 0));
+	assert_true(circuit_admits_ms(&c) <= 0);
 }
 
 static void
@@ -213,11 +211,11 @@ test_a_probe_without_a_verdict_is_followed_by_another(void **state)
 	(void)state;
 	(void)circuit_fail(&c, &policy, false, false, 0, 0);
 	circuit_hurry(&c);
-	assert_true(circuit_admits(&c, 1));
+	assert_true(circuit_admits_ms(&c) <= 1);
 	circuit_enter(&c);
-	assert_false(circuit_admits(&c, 1));
+	assert_true(circuit_admits_ms(&c) == INT64_MAX);
 	circuit_forget_probe(&c);
-	assert_true(circuit_admits(&c, 1));
+	assert_true(circuit_admits_ms(&c) <= 1);
 }
 
 int
