@@ -29,16 +29,21 @@ static const char installed[] = SENDMAIL365_SBINDIR "/sendmail365";
 
 static const char default_socket[] = "/run/sendmail365/submit";
 
+static const char *
+socket_path(void)
+{
+	const char *path = secure_getenv("SENDMAIL365_SOCKET");
+
+	return path != NULL ? path : default_socket;
+}
+
 int
 child_connect(struct child *child)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const char *path = secure_getenv("SENDMAIL365_SOCKET");
-	size_t len;
+	const char *path = socket_path();
+	size_t len = strlen(path);
 
-	if (path == NULL)
-		path = default_socket;
-	len = strlen(path);
 	if (len >= sizeof(address.sun_path))
 		return -1;
 	memcpy(address.sun_path, path, len + 1);
@@ -88,6 +93,24 @@ spawn(pid_t *pid, const char *path, char *const *argv,
 	return posix_spawn(pid, path, actions, NULL, argv, environ);
 }
 
+/*
+ * sendmail365 could not be started.  Where it is not installed this is a client
+ * whose service does not answer, which may soon be back.
+ */
+static int
+fail_to_start(int e, struct failure *f)
+{
+	if (e == ENOENT)
+		return failure_set(f, FAILURE_LATER,
+		    "no service answers at %s, and %s, which could send "
+		    "without one, is not installed: start the service, or let "
+		    "this host or container share the folder of its socket",
+		    socket_path(), installed);
+	return failure_set(f, FAILURE_CONFIG,
+	    "cannot start %s: %s; is the package complete?", installed,
+	    strerror(e));
+}
+
 static int
 spawn_any(pid_t *pid, char *const *argv,
     const posix_spawn_file_actions_t *actions, struct failure *f)
@@ -104,9 +127,7 @@ spawn_any(pid_t *pid, char *const *argv,
 	if (e == EAGAIN || e == ENOMEM || e == EMFILE || e == ENFILE)
 		return failure_os(
 		    f, FAILURE_LATER, e, "cannot start sendmail365");
-	return failure_set(f, FAILURE_CONFIG,
-	    "cannot start %s: %s; is the package complete?", installed,
-	    strerror(e));
+	return fail_to_start(e, f);
 }
 
 int
@@ -129,10 +150,8 @@ child_run_queue(const char *verb, const char *id, const char *config_file,
 	if (sibling_path(path) == 0)
 		(void)execv(path, argv);
 	(void)execv(installed, argv);
-	(void)failure_set(f, FAILURE_CONFIG,
-	    "cannot start %s: %s; is the package complete?", installed,
-	    strerror(errno));
-	return EX_CONFIG;
+	(void)fail_to_start(errno, f);
+	return failure_exit_status(f);
 }
 
 /* Its standard input and output are the socket. */
@@ -227,6 +246,7 @@ child_become(const char *const *words, size_t count, struct failure *f)
 {
 	char **argv = xcalloc(count + 2, sizeof(*argv));
 	char path[PATH_MAX];
+	int e;
 
 	argv[0] = word(program);
 	for (size_t i = 0; i < count; i++)
@@ -234,8 +254,7 @@ child_become(const char *const *words, size_t count, struct failure *f)
 	if (sibling_path(path) == 0)
 		(void)execv(path, argv);
 	(void)execv(installed, argv);
+	e = errno;
 	free(argv);
-	return failure_set(f, FAILURE_CONFIG,
-	    "cannot start %s: %s; is the package complete?", installed,
-	    strerror(errno));
+	return fail_to_start(e, f);
 }

@@ -27,7 +27,8 @@ int child_connect(struct child *child);
  * Start the sendmail365 that lies beside this program, else the installed
  * one.  The program keeps its stderr only where is_verbose: what it has to
  * say comes as SMTP replies.  FAILURE_CONFIG: it cannot be started;
- * FAILURE_LATER: no process or descriptor is free.
+ * FAILURE_LATER: it is not installed, which on a client only means that the
+ * service is away, or no process or descriptor is free.
  */
 int child_start(struct child *child, const char *config_file, bool is_verbose,
     struct failure *f);
@@ -45,7 +46,7 @@ int child_run_queue(const char *verb, const char *id, const char *config_file,
 void child_stop(struct child *child);
 
 /* Become sendmail365 with these words behind its name.  Returns -1 if that
- * cannot be: FAILURE_CONFIG. */
+ * cannot be: FAILURE_CONFIG or, where it is not installed, FAILURE_LATER. */
 int child_become(const char *const *words, size_t count, struct failure *f);
 
 #endif

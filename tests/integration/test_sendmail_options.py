@@ -562,9 +562,11 @@ def test_no_program_beside(front):
     if Path("/usr/sbin/sendmail365").exists():
         pytest.skip("an installed sendmail365 would be found")
     (front.folder / "sendmail365").unlink()
-    result = front.run("u@x.org", stdin=MESSAGE + b"x" * 1000000)
-    assert_fatal(result, 78, "cannot start /usr/sbin/sendmail365: ",
-                 "is the package complete?")
+    missing = front.folder / "no-service"
+    result = front.run("u@x.org", stdin=MESSAGE + b"x" * 1000000,
+                       env={**os.environ, "SENDMAIL365_SOCKET": str(missing)})
+    assert_fatal(result, 75, f"no service answers at {missing}, ",
+                 "start the service")
 
 
 def test_program_that_is_none(front):
