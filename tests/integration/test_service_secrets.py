@@ -3,7 +3,6 @@ import contextlib
 import os
 import shutil
 import socket
-import stat
 import subprocess
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from fake365 import Rule
 from service import Service, service  # noqa: F401
-from support import (BOSS, BUILD, IS_PLAIN, MESSAGE, TOP, assert_sent,
+from support import (BOSS, IS_PLAIN, MESSAGE, assert_sent,
                      children_of, wait_until)
 from test_secrets import assert_no_secret, secrets_of
 
@@ -216,20 +215,6 @@ def test_an_ingest_process_is_denied_files_and_networks(make_service):
         assert answers[0] == "-1"
     assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
 
-
-@pytest.mark.skipif(BUILD.name != "build", reason="installs what is there")
-def test_nothing_that_is_installed_has_a_user_of_its_own(tmp_path):
-    subprocess.run(["make", "-s", "-C", TOP, f"DESTDIR={tmp_path}", "install"],
-                   check=True, capture_output=True)
-    paths = list(tmp_path.rglob("*"))
-    assert any(p.name == "sendmail" for p in paths)
-    for path in paths:
-        mode = path.lstat().st_mode
-        assert not mode & (stat.S_ISUID | stat.S_ISGID), path
-        if not path.is_symlink():
-            assert not mode & stat.S_IWOTH, path
-            with contextlib.suppress(OSError):
-                assert "security.capability" not in os.listxattr(path)
 
 
 # Secrets that systemd hands over
