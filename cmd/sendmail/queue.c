@@ -19,7 +19,9 @@ enum {
 	READ_SIZE = 64 * 1024,
 	REQUEST_SIZE = 100,
 	CODE_SIZE = 4, /* "250-" */
-	CODE_GREETING = 220
+	DSN_SIZE = 12,
+	CODE_GREETING = 220,
+	CODE_CLOSING = 421
 };
 
 /* The answer of the service, line by line. */
@@ -27,7 +29,24 @@ struct answer {
 	bool is_shown; /* its lines go to standard output */
 	int code;      /* of its last line; 0: it has not come */
 	struct buf line;
+	/* why it closes the connection, or "" */
+	char dsn[DSN_SIZE];
+	char reason[FAILURE_TEXT_SIZE];
 };
+
+/* "421 4.3.5 text" */
+static void
+take_reason(struct answer *a, struct span line)
+{
+	struct span dsn;
+
+	(void)span_cut_word(&line);
+	dsn = span_cut_word(&line);
+	line = span_trim(line);
+	(void)snprintf(a->dsn, sizeof(a->dsn), "%.*s", (int)dsn.len, dsn.s);
+	(void)snprintf(
+	    a->reason, sizeof(a->reason), "%.*s", (int)line.len, line.s);
+}
 
 static void
 take_line(struct answer *a)
@@ -41,7 +60,9 @@ take_line(struct answer *a)
 		return;
 	if (a->line.len < CODE_SIZE || a->line.s[CODE_SIZE - 1] != '-')
 		a->code = (int)n;
-	else if (a->is_shown && n / 100 == 2) {
+	if (a->code == CODE_CLOSING)
+		take_reason(a, line);
+	else if (a->code == 0 && a->is_shown && n / 100 == 2) {
 		struct span text = { a->line.s + CODE_SIZE,
 			a->line.len - CODE_SIZE };
 
@@ -70,33 +91,32 @@ take_data(struct answer *a, struct span data)
 	}
 }
 
-/* Returns the code of the last line, 0 if there was none. */
-static int
-exchange(int fd, const char *request, bool is_shown)
+static void
+exchange(int fd, const char *request, struct answer *a)
 {
 	static char data[READ_SIZE];
-	struct answer a = { .is_shown = is_shown };
 	ssize_t n = 1;
 
-	buf_init(&a.line, LINE_MAX_BYTES);
-	if (fd_write_all(fd, request, strlen(request)) == -1)
-		n = 0;
-	while (n > 0 && a.code == 0) {
+	buf_init(&a->line, LINE_MAX_BYTES);
+	/* Who takes no request may have said why. */
+	(void)fd_write_all(fd, request, strlen(request));
+	while (n > 0 && a->code == 0) {
 		n = fd_read(fd, data, sizeof(data));
 		if (n > 0)
-			take_data(&a, (struct span){ data, (size_t)n });
+			take_data(a, (struct span){ data, (size_t)n });
 	}
-	buf_done(&a.line);
-	return a.code;
+	buf_done(&a->line);
 }
 
 /* Why the service did not do it. */
 static const char *
-reason_of(int code)
+reason_of(const struct answer *a)
 {
-	if (code == 0)
+	if (a->code == 0)
 		return "the service ended without an answer";
-	if (code / 100 == 4)
+	if (a->reason[0] != '\0')
+		return a->reason;
+	if (a->code / 100 == 4)
 		return "the service cannot do that now; try again, and see its "
 		       "log";
 	return "the service refuses: there is no such message of yours";
@@ -107,8 +127,8 @@ ask(const struct options *o, const char *verb, const char *id,
     struct failure *f)
 {
 	char request[REQUEST_SIZE];
+	struct answer a = { .is_shown = strcmp(verb, "list") == 0 };
 	struct child service;
-	int code;
 
 	/* Without the service, or with a configuration that is not its own,
 	 * the other program does all of it. */
@@ -119,16 +139,16 @@ ask(const struct options *o, const char *verb, const char *id,
 	    id != NULL                       ? id
 		: strcmp(verb, "retry") == 0 ? "ALL"
 					     : "");
-	code = exchange(service.fd, request, strcmp(verb, "list") == 0);
+	exchange(service.fd, request, &a);
 	child_stop(&service);
 	if (fflush(stdout) == EOF || ferror(stdout) != 0) {
 		(void)failure_set(f, FAILURE_LATER, "write error");
 		return EX_IOERR;
 	}
-	if (code / 100 == 2)
+	if (a.code / 100 == 2)
 		return EX_OK;
-	(void)failure_set(f, FAILURE_LATER, "%s", reason_of(code));
-	return code == 0 ? EX_TEMPFAIL : sysexit_from_reply(code, "");
+	(void)failure_set(f, FAILURE_LATER, "%s", reason_of(&a));
+	return a.code == 0 ? EX_TEMPFAIL : sysexit_from_reply(a.code, a.dsn);
 }
 
 int

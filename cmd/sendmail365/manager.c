@@ -350,6 +350,23 @@ retire_all(struct manager *m)
 	}
 }
 
+/* That something is to be mended is seen where the service is looked at, by
+ * everybody. */
+static void
+keep_old(const struct manager *m, struct failure *f)
+{
+	char state[FAILURE_TEXT_SIZE + 64];
+	char shown[FAILURE_TEXT_SIZE];
+
+	log_error("the old configuration stays: %s", f->text);
+	config_disclose(m->config_path, f);
+	log_escape(shown, sizeof(shown), f->text, strlen(f->text));
+	(void)snprintf(state, sizeof(state),
+	    "READY=1\nSTATUS=Taking messages with the old configuration: %s",
+	    shown);
+	service_notify(state);
+}
+
 static void
 reload(struct manager *m)
 {
@@ -358,11 +375,12 @@ reload(struct manager *m)
 
 	service_notify("RELOADING=1");
 	if (config_load(m->config_path, &fresh, &f) == -1) {
-		log_error("the old configuration stays: %s", f.text);
+		keep_old(m, &f);
 	} else if (strcmp(fresh->queue_directory, m->config->queue_directory) !=
 	    0) {
-		log_error("the old configuration stays: [queue] directory "
-			  "changes with a restart only");
+		(void)failure_set(&f, FAILURE_CONFIG,
+		    "[queue] directory changes with a restart only");
+		keep_old(m, &f);
 		config_free(&fresh);
 	} else {
 		config_free(&m->config);
@@ -373,9 +391,9 @@ reload(struct manager *m)
 		/* Who has the old one ends when its work is done. */
 		retire_all(m);
 		log_info("the configuration was read again");
+		service_notify("READY=1\nSTATUS=Taking messages");
 	}
 	dispatch_hurry(m);
-	service_notify("READY=1");
 }
 
 static void

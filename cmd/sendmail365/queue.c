@@ -101,7 +101,7 @@ take_last(const char *line)
 	return n == 0 ? EX_PROTOCOL : sysexit_from_reply((int)n, "");
 }
 
-/* Greeting, and the lines of the answer: an exit status. */
+/* The lines of the answer: an exit status. */
 static int
 read_answer(struct stream *stream, struct failure *f)
 {
@@ -116,8 +116,6 @@ read_answer(struct stream *stream, struct failure *f)
 		r = stream_read_line(stream, LINE_MAX_OCTETS, &line, f);
 		if (r != 1)
 			break;
-		if (strncmp(line.s, "220 ", CODE_SIZE) == 0)
-			continue;
 		if (line.len >= CODE_SIZE &&
 		    strncmp(line.s, "250-", CODE_SIZE) == 0)
 			(void)puts(line.s + CODE_SIZE);
@@ -128,21 +126,48 @@ read_answer(struct stream *stream, struct failure *f)
 	return status;
 }
 
+/* 0: it may be asked; -1: *f; else an exit status, and why has been said. */
+static int
+await_greeting(struct stream *stream, struct failure *f)
+{
+	struct buf line;
+	int status = -1;
+
+	buf_init(&line, LINE_MAX_OCTETS + 2);
+	stream_set_deadline(stream, clock_deadline(TIMEOUT));
+	if (stream_read_line(stream, LINE_MAX_OCTETS, &line, f) == 1)
+		status = strncmp(line.s, "220 ", CODE_SIZE) == 0
+		    ? 0
+		    : take_last(line.s);
+	buf_done(&line);
+	return status;
+}
+
+static int
+send_request(struct stream *stream, const char *request, struct failure *f)
+{
+	stream_set_deadline(stream, clock_deadline(TIMEOUT));
+	if (stream_write(stream, span_of("XQUEUE "), f) == -1 ||
+	    stream_write(stream, span_of(request), f) == -1)
+		return -1;
+	return stream_write(stream, span_of("\r\nQUIT\r\n"), f);
+}
+
 static int
 ask_service(int fd, const char *request)
 {
 	int write_fd = fd;
 	struct stream *stream = stream_new(&fd, &write_fd, "the service");
 	struct failure f;
-	int status = -1;
+	int status;
 
-	stream_set_deadline(stream, clock_deadline(TIMEOUT));
 	(void)failure_set(
 	    &f, FAILURE_LATER, "the service ended without an answer");
-	if (stream_write(stream, span_of("XQUEUE "), &f) == 0 &&
-	    stream_write(stream, span_of(request), &f) == 0 &&
-	    stream_write(stream, span_of("\r\nQUIT\r\n"), &f) == 0)
-		status = read_answer(stream, &f);
+	status = await_greeting(stream, &f);
+	if (status == 0)
+		status = send_request(stream, request, &f) == 0
+		    ? read_answer(stream, &f)
+		    : -1;
 	stream_free(&stream);
 	return status != -1 ? status : command_fail(&f);
 }

@@ -19,6 +19,7 @@
 #include "core/service.h"
 #include "manager.h"
 #include "queue/spool.h"
+#include "refuse.h"
 
 enum {
 	DESCRIPTORS = 4096
@@ -131,19 +132,86 @@ free_manager(struct manager *m)
 	free(m);
 }
 
+/* ---- when it cannot start ---- */
+
+/* What is said to callers, and until when. */
+struct obstacle {
+	struct manager *m;
+	bool is_config; /* it may be mended any moment */
+	struct failure failure;
+	char line[REFUSE_LINE_SIZE];
+};
+
+/* A failure in words that everybody may read. */
+static void
+disclose(struct obstacle *o)
+{
+	struct failure f = o->failure;
+	char status[FAILURE_TEXT_SIZE + 32];
+	char shown[FAILURE_TEXT_SIZE];
+
+	if (o->is_config)
+		config_disclose(o->m->config_path, &f);
+	refuse_line(o->is_config, &f, o->line);
+	log_escape(shown, sizeof(shown), f.text, strlen(f.text));
+	(void)snprintf(
+	    status, sizeof(status), "STATUS=Not taking messages: %s", shown);
+	service_notify(status);
+}
+
+/* What callers are told now; NULL: the configuration has been loaded. */
+static const char *
+look_again(void *context)
+{
+	struct obstacle *o = context;
+
+	if (!o->is_config)
+		return o->line;
+	if (config_load(o->m->config_path, &o->m->config, &o->failure) == 0)
+		return NULL;
+	disclose(o);
+	return o->line;
+}
+
+/*
+ * Nothing can be done, which is said once here, and to each caller who has come
+ * to a socket that is not ours.  0: the configuration has been mended
+ * meanwhile; else the status to exit with.
+ */
+static int
+wait_for_mending(struct manager *m, bool is_config, const struct failure *f)
+{
+	struct obstacle o = { m, is_config, *f, "" };
+	int status = command_fail(f);
+	int fd = m->is_once ? -1 : service_listen_fd();
+
+	if (!m->is_once && !m->is_verbose) {
+		log_open("sendmail365", LOG_TO_SYSLOG, LOG_LEVEL_INFO);
+		log_error("fatal: %s", f->text);
+	}
+	disclose(&o);
+	if (fd != -1 && refuse_callers(fd, look_again, &o))
+		return 0;
+	return fd != -1 ? failure_exit_status(&o.failure) : status;
+}
+
 static int
 serve(struct manager *m)
 {
 	struct failure f;
+	int status;
 
-	if (config_load(m->config_path, &m->config, &f) == -1)
-		return command_fail(&f);
+	if (config_load(m->config_path, &m->config, &f) == -1) {
+		status = wait_for_mending(m, true, &f);
+		if (status != 0)
+			return status;
+	}
 	log_open("sendmail365",
 	    m->is_verbose ? LOG_TO_STDERR : m->config->log_sink,
 	    m->is_verbose ? LOG_LEVEL_DEBUG : m->config->log_level);
 	raise_limit();
 	if (open_all(m, &f) == -1)
-		return command_fail(&f);
+		return wait_for_mending(m, false, &f);
 	spool_clean(m->spool);
 	manager_scan(m);
 	log_info("started, %zu messages in the queue",

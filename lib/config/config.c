@@ -522,17 +522,21 @@ own_file(void)
 	return NULL;
 }
 
+char *
+config_find(const char *path)
+{
+	char *own = path != NULL ? xstrdup(path) : own_file();
+
+	return own != NULL ? own : xstrdup(SYSTEM_FILE);
+}
+
 int
 config_load(const char *path, struct config **out, struct failure *f)
 {
-	char *own;
-	int r;
+	char *file = config_find(path);
+	int r = load(file, out, f);
 
-	if (path != NULL)
-		return load(path, out, f);
-	own = own_file();
-	r = load(own != NULL ? own : SYSTEM_FILE, out, f);
-	free(own);
+	free(file);
 	return r;
 }
 

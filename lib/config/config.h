@@ -138,7 +138,17 @@ struct config {
  */
 int config_load(const char *path, struct config **out, struct failure *f);
 
-/* The same from memory: name stands for the file in messages, directory is
+/* Which file config_load() loads, for the caller to free(). */
+char *config_find(const char *path);
+
+/*
+ * Make of a failure of config_load(path) one whose text everybody may read: of
+ * a file that not everybody can read, it quotes nothing but a line's number
+ * and key.
+ */
+void config_disclose(const char *path, struct failure *f);
+
+/* Load from memory: name stands for the file in messages, directory is
  * what relative paths begin with. */
 int config_parse(const char *name, const char *directory, struct span text,
     struct config **out, struct failure *f);

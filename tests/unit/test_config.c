@@ -1600,6 +1600,62 @@ test_own_file_comes_first(void **state)
 	assert_int_equal(unsetenv("XDG_CONFIG_HOME"), 0);
 }
 
+/* A file that not everybody can read is not quoted to everybody. */
+static void
+test_what_everybody_may_be_told(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *open;
+		const char *closed;
+	} rows[] = {
+		{ "[account]\nusr = a\n",
+		    ":2: unknown key \"usr\" in [account]; did you mean "
+		    "\"user\"?",
+		    ":2: this line is wrong" },
+		{ "[account]\n\nauth = s3cret\n",
+		    ":3: auth: \"s3cret\" is not a known value",
+		    ":3: auth: the value is wrong" },
+		{ "[aliases]\ns3cret: x\n",
+		    ":2: \":\" stands where \"=\" belongs; write: key = value",
+		    ":2: this line is wrong" },
+		{ "[log]\n", ": there is no [account] section",
+		    ": there is no [account] section" },
+	};
+	const struct place *place = *state;
+
+	assert_int_equal(chmod(place->directory, 0711), 0);
+	for (size_t i = 0; i < 2 * N_ELEMENTS(rows); i++) {
+		bool is_open = i % 2 == 0;
+		const char *want =
+		    is_open ? rows[i / 2].open : rows[i / 2].closed;
+		size_t len = strlen(place->file);
+		struct config *c;
+		struct failure f;
+
+		write_file(place, rows[i / 2].text, is_open ? 0644 : 0640);
+		assert_int_equal(config_load(place->file, &c, &f), -1);
+		config_disclose(place->file, &f);
+		assert_memory_equal(f.text, place->file, len);
+		if (is_open)
+			assert_memory_equal(f.text + len, want, strlen(want));
+		else
+			assert_string_equal(f.text + len, want);
+	}
+	/* Behind a door that is closed is what nobody can read, either. */
+	write_file(place, rows[0].text, 0644);
+	for (int i = 0; i < 2; i++) {
+		struct config *c;
+		struct failure f;
+
+		assert_int_equal(chmod(place->directory, 0700), 0);
+		assert_int_equal(config_load(place->file, &c, &f), -1);
+		config_disclose(place->file, &f);
+		assert_string_equal(
+		    f.text + strlen(place->file), rows[0].closed);
+	}
+}
+
 static void
 test_files_that_are_refused(void **state)
 {
@@ -1782,6 +1838,7 @@ main(void)
 		TEST(test_paths_are_relative_to_the_file),
 		TEST(test_credentials_stand_for_relative_paths),
 		TEST(test_own_file_comes_first),
+		TEST(test_what_everybody_may_be_told),
 		TEST(test_files_that_are_refused),
 		TEST(test_symbolic_link_is_followed),
 		TEST(test_proxy_password_needs_a_private_file),
