@@ -19,6 +19,8 @@ COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+APPARMORDIR ?= $(SYSCONFDIR)/apparmor.d
+LOGROTATEDIR ?= $(SYSCONFDIR)/logrotate.d
 SYSCONFDIR ?= /etc
 LOCALSTATEDIR ?= /var
 DESTDIR ?=
@@ -246,10 +248,12 @@ install: all
 	    $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(SYSCONFDIR)/sendmail365 \
 	    $(DESTDIR)$(DOCDIR) $(DESTDIR)$(COMPLETIONDIR) \
 	    $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSUSERSDIR) \
-	    $(DESTDIR)$(TMPFILESDIR)
+	    $(DESTDIR)$(TMPFILESDIR) $(DESTDIR)$(APPARMORDIR) \
+	    $(DESTDIR)$(LOGROTATEDIR)
 	install -d -m 0700 $(DESTDIR)$(SYSCONFDIR)/sendmail365/secrets
 	install -m 0755 $(B)/sendmail365 $(DESTDIR)$(SBINDIR)
-	install -m 0755 $(B)/sendmail $(DESTDIR)$(LIBEXECDIR)/sendmail365
+	install -m 0755 $(B)/sendmail etc/sendmail365-start \
+	    $(DESTDIR)$(LIBEXECDIR)/sendmail365
 	ln -sf $(LIBEXECDIR)/sendmail365/sendmail $(DESTDIR)$(SBINDIR)/sendmail
 	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(BINDIR)/mailq
 	ln -sf $(SBINDIR)/sendmail $(DESTDIR)$(BINDIR)/newaliases
@@ -263,6 +267,8 @@ install: all
 	install -m 0644 etc/systemd/* $(DESTDIR)$(UNITDIR)
 	install -m 0644 etc/sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/sendmail365.conf
 	install -m 0644 etc/tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sendmail365.conf
+	install -m 0644 etc/apparmor/sendmail365 $(DESTDIR)$(APPARMORDIR)
+	install -m 0644 etc/logrotate.conf $(DESTDIR)$(LOGROTATEDIR)/sendmail365
 	install -m 0644 README.md LICENSE etc/sendmail365.conf $(DESTDIR)$(DOCDIR)
 
 .PHONY: uninstall
@@ -278,7 +284,9 @@ uninstall:
 	    $(DESTDIR)$(UNITDIR)/sendmail365.service \
 	    $(DESTDIR)$(UNITDIR)/sendmail365.socket \
 	    $(DESTDIR)$(SYSUSERSDIR)/sendmail365.conf \
-	    $(DESTDIR)$(TMPFILESDIR)/sendmail365.conf
+	    $(DESTDIR)$(TMPFILESDIR)/sendmail365.conf \
+	    $(DESTDIR)$(APPARMORDIR)/sendmail365 \
+	    $(DESTDIR)$(LOGROTATEDIR)/sendmail365
 	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(LIBEXECDIR)/sendmail365
 
 .PHONY: dist

@@ -53,7 +53,9 @@ systemd-sysusers /usr/lib/sysusers.d/sendmail365.conf
 systemd-tmpfiles --create /usr/lib/tmpfiles.d/sendmail365.conf
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 echo ready
-exec sleep infinity
+# Not exec: somebody must reap the services.
+sleep infinity &
+wait
 """
 
 
