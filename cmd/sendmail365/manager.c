@@ -350,6 +350,21 @@ retire_all(struct manager *m)
 	}
 }
 
+void
+manager_open_log(const struct manager *m)
+{
+	const struct log_target *to = &m->config->log_to;
+	struct failure f;
+
+	log_open("sendmail365", m->is_verbose ? LOG_TO_STDERR : to->sink,
+	    m->is_verbose ? LOG_LEVEL_DEBUG : m->config->log_level);
+	if (to->file == NULL || m->is_verbose || m->is_once)
+		return;
+	if (log_open_file(to->file, &f) == -1)
+		log_error(
+		    "there is no log file, and the log goes here: %s", f.text);
+}
+
 /* That something is to be mended is seen where the service is looked at, by
  * everybody. */
 static void
@@ -374,6 +389,10 @@ reload(struct manager *m)
 	struct failure f;
 
 	service_notify("RELOADING=1");
+	/* Whatever becomes of the configuration: logrotate asks for this. */
+	manager_open_log(m);
+	if (m->config->log_to.file != NULL)
+		retire_all(m);
 	if (config_load(m->config_path, &fresh, &f) == -1) {
 		keep_old(m, &f);
 	} else if (strcmp(fresh->queue_directory, m->config->queue_directory) !=
@@ -385,9 +404,7 @@ reload(struct manager *m)
 	} else {
 		config_free(&m->config);
 		m->config = fresh;
-		if (!m->is_verbose)
-			log_open(
-			    "sendmail365", fresh->log_sink, fresh->log_level);
+		manager_open_log(m);
 		/* Who has the old one ends when its work is done. */
 		retire_all(m);
 		log_info("the configuration was read again");

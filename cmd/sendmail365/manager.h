@@ -104,6 +104,10 @@ int manager_start(struct manager *m, struct child *child,
     void (*run)(const struct config *config, struct spool *spool, int channel),
     const char *name);
 
+/* Log to where the configuration says, to a file of the service's opened anew
+ * or, where that cannot be had, to syslog. */
+void manager_open_log(const struct manager *m);
+
 /* Release what the lanes own. */
 void manager_free_lanes(struct manager *m);
 

@@ -206,9 +206,7 @@ serve(struct manager *m)
 		if (status != 0)
 			return status;
 	}
-	log_open("sendmail365",
-	    m->is_verbose ? LOG_TO_STDERR : m->config->log_sink,
-	    m->is_verbose ? LOG_LEVEL_DEBUG : m->config->log_level);
+	manager_open_log(m);
 	raise_limit();
 	if (open_all(m, &f) == -1)
 		return wait_for_mending(m, false, &f);

@@ -394,7 +394,7 @@ run(struct options *o)
 	if (o->is_smtp)
 		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	log_open("sendmail365",
-	    o->is_verbose ? LOG_TO_STDERR : config->log_sink,
+	    o->is_verbose ? LOG_TO_STDERR : config->log_to.sink,
 	    o->is_verbose ? LOG_LEVEL_DEBUG : config->log_level);
 	complete_author(&o->intake.author);
 	if (o->is_smtp)

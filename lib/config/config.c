@@ -417,7 +417,7 @@ new_config(const char *path)
 	/* The highest that Exchange Online lets an administrator set. */
 	c->service_max_message_size = UINT64_C(150) * MIB;
 	c->service_per_user_limit = 10000;
-	c->log_sink = LOG_TO_SYSLOG;
+	c->log_to.sink = LOG_TO_SYSLOG;
 	c->log_level = LOG_LEVEL_INFO;
 	c->keeps_original = true;
 	c->direct_send.port = 25;
@@ -619,5 +619,6 @@ config_free(struct config **config)
 	mailbox_done(&c->queue_postmaster);
 	free(c->service_socket);
 	free(c->state_directory);
+	free(c->log_to.file);
 	free(c);
 }

@@ -89,6 +89,12 @@ struct direct_send {
 	struct string_list internal_domains; /* not empty where enabled */
 };
 
+/* The file is the service's; all others log to sink. */
+struct log_target {
+	enum log_sink sink;
+	char *file; /* absolute; NULL: none */
+};
+
 struct alias_setting {
 	char *name;
 	char *list; /* NULL: not set */
@@ -124,7 +130,7 @@ struct config {
 	enum delivery_mode service_delivery;
 	uint64_t service_max_message_size; /* octets */
 	unsigned service_per_user_limit;   /* messages in the queue */
-	enum log_sink log_sink;
+	struct log_target log_to;
 	enum log_level log_level;
 };
 

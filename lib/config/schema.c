@@ -111,7 +111,7 @@ static const struct schema_key keys[] = {
 	    CONFIG(service_max_message_size) },
 	{ SCHEMA_SERVICE, SCHEMA_ONCE, "per_user_limit", value_count,
 	    CONFIG(service_per_user_limit) },
-	{ SCHEMA_LOG, SCHEMA_ONCE, "to", value_log_sink, CONFIG(log_sink) },
+	{ SCHEMA_LOG, SCHEMA_ONCE, "to", value_log_target, CONFIG(log_to) },
 	{ SCHEMA_LOG, SCHEMA_ONCE, "level", value_log_level,
 	    CONFIG(log_level) },
 };

@@ -94,14 +94,24 @@ value_cloud(const struct value *v, void *field, struct failure *f)
 }
 
 int
-value_log_sink(const struct value *v, void *field, struct failure *f)
+value_log_target(const struct value *v, void *field, struct failure *f)
 {
-	enum log_sink *out = field;
+	struct log_target *out = field;
+	size_t len = strlen(v->text);
 	size_t i;
 
+	if (v->text[0] == '/' && v->text[len - 1] != '/') {
+		out->sink = LOG_TO_SYSLOG;
+		out->file = xstrdup(v->text);
+		return 0;
+	}
+	if (strchr(v->text, '/') != NULL)
+		return failure_set(f, FAILURE_CONFIG,
+		    "a log file is written with its whole path, such as "
+		    "/var/log/sendmail365/mail.log");
 	if (choose(v, sink_names, N_ELEMENTS(sink_names), &i, f) == -1)
 		return -1;
-	*out = (enum log_sink)i;
+	out->sink = (enum log_sink)i;
 	return 0;
 }
 

@@ -37,8 +37,8 @@ int value_auth(const struct value *v, void *field, struct failure *f);
 /* enum cloud_kind: one of its names. */
 int value_cloud(const struct value *v, void *field, struct failure *f);
 
-/* enum log_sink: one of its names. */
-int value_log_sink(const struct value *v, void *field, struct failure *f);
+/* struct log_target: a sink, or an absolute path. */
+int value_log_target(const struct value *v, void *field, struct failure *f);
 
 /* enum log_level: one of its names. */
 int value_log_level(const struct value *v, void *field, struct failure *f);

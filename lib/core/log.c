@@ -1,16 +1,27 @@
 #include "core/log.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "core/alloc.h"
 #include "core/ascii.h"
+#include "core/failure.h"
+#include "core/file.h"
 
 enum {
-	LINE_SIZE = 2000, /* what is formatted */
-	SHOWN_SIZE = 1004 /* what is written */
+	LINE_SIZE = 2000,  /* what is formatted */
+	SHOWN_SIZE = 1004, /* what is written */
+	TIME_SIZE = 32,
+	FILE_MODE = 0640
 };
 
 /* The one process-wide setting: where log lines of this process go. */
@@ -18,7 +29,17 @@ static struct {
 	const char *ident;
 	enum log_sink sink;
 	enum log_level level;
-} sink = { "sendmail365", LOG_TO_STDERR, LOG_LEVEL_WARNING };
+	int fd;          /* of a file, before the sink; -1: none */
+	bool is_failing; /* it did not take the last line */
+	bool is_torn;    /* it took a part of it */
+} sink = { "sendmail365", LOG_TO_STDERR, LOG_LEVEL_WARNING, -1, false, false };
+
+static const char *const level_words[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
 
 static const int priorities[] = {
 	[LOG_LEVEL_ERROR] = LOG_ERR,
@@ -33,8 +54,127 @@ log_open(const char *ident, enum log_sink to, enum log_level level)
 	sink.ident = ident;
 	sink.sink = to;
 	sink.level = level;
+	fd_close(&sink.fd);
 	if (to == LOG_TO_SYSLOG)
 		openlog(ident, LOG_PID | LOG_NDELAY, LOG_MAIL);
+}
+
+/* ---- a file ---- */
+
+/* Nobody else can put another file in the place of this one. */
+static int
+open_directory(const char *path, struct failure *f)
+{
+	char *directory = xstrndup(path, (size_t)(strrchr(path, '/') - path));
+	int fd = open(directory[0] != '\0' ? directory : "/",
+	    O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1) {
+		(void)failure_os(f, FAILURE_CONFIG, errno, "%s", directory);
+		fd_close(&fd);
+	} else if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+	    (st.st_uid != 0 && st.st_uid != geteuid())) {
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: others can write to this directory; a log file is to "
+		    "be in one of the service's own",
+		    directory);
+		fd_close(&fd);
+	}
+	free(directory);
+	return fd;
+}
+
+static int
+open_in(int dirfd, const char *name)
+{
+	const int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK |
+	    O_NOCTTY | O_CLOEXEC;
+	int fd = openat(dirfd, name, flags);
+
+	if (fd != -1 || errno != ENOENT)
+		return fd;
+	fd = openat(dirfd, name, flags | O_CREAT | O_EXCL, FILE_MODE);
+	/* Whatever the umask is. */
+	if (fd != -1)
+		(void)fchmod(fd, FILE_MODE);
+	return fd;
+}
+
+int
+log_open_file(const char *path, struct failure *f)
+{
+	int dirfd = open_directory(path, f);
+	struct stat st;
+	int fd;
+
+	if (dirfd == -1)
+		return -1;
+	fd = open_in(dirfd, strrchr(path, '/') + 1);
+	if (fd == -1)
+		(void)failure_os(f, FAILURE_CONFIG, errno, "%s", path);
+	fd_close(&dirfd);
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
+		fd_close(&fd);
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: this is not a regular file of one name", path);
+	}
+	/* What it does not take goes there, also from a confined process. */
+	openlog(sink.ident, LOG_PID | LOG_NDELAY, LOG_MAIL);
+	tzset();
+	fd_close(&sink.fd);
+	sink.fd = fd;
+	sink.is_failing = sink.is_torn = false;
+	return 0;
+}
+
+/* "2026-11-25T01:02:03+01:00" */
+static void
+format_time(char out[static TIME_SIZE])
+{
+	const time_t now = time(NULL);
+	char zone[8] = "";
+	struct tm tm;
+	size_t len;
+
+	out[0] = '\0';
+	if (localtime_r(&now, &tm) == NULL)
+		return;
+	len = strftime(out, TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (strftime(zone, sizeof(zone), "%z", &tm) == 5)
+		(void)snprintf(
+		    out + len, TIME_SIZE - len, "%.3s:%.2s", zone, zone + 3);
+}
+
+/* One write for a line: those of other processes are not torn by it.  What was
+ * torn by a full disk ends before the next one. */
+static bool
+write_to_file(enum log_level level, const char *shown)
+{
+	char line[SHOWN_SIZE + 128];
+	char now[TIME_SIZE];
+	ssize_t n;
+	int len;
+
+	format_time(now);
+	len = snprintf(line, sizeof(line), "%s%s %s[%ld] %s: %s\n",
+	    sink.is_torn ? "\n" : "", now, sink.ident, (long)getpid(),
+	    level_words[level], shown);
+	n = write(sink.fd, line, (size_t)len);
+	if (n == len) {
+		sink.is_failing = sink.is_torn = false;
+		return true;
+	}
+	sink.is_torn = sink.is_torn || n > 0;
+	if (!sink.is_failing)
+		syslog(LOG_ERR,
+		    "the log file cannot be written: %s; its lines go here "
+		    "until it can",
+		    n == -1 ? strerror(errno) : "no space left");
+	sink.is_failing = true;
+	return false;
 }
 
 bool
@@ -118,7 +258,9 @@ write_line(enum log_level level, const char *fmt, va_list ap)
 		return;
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	log_escape(shown, sizeof(shown), line, strlen(line));
-	if (sink.sink == LOG_TO_SYSLOG)
+	if (sink.fd != -1 && write_to_file(level, shown))
+		;
+	else if (sink.fd != -1 || sink.sink == LOG_TO_SYSLOG)
 		syslog(priorities[level], "%s", shown);
 	else
 		(void)fprintf(stderr, "%s: %s\n", sink.ident, shown);

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct failure;
+
 enum log_level {
 	LOG_LEVEL_ERROR,
 	LOG_LEVEL_WARNING,
@@ -26,6 +28,15 @@ enum log_sink {
 
 /* Program name (borrowed for ever), where to, and up to which level. */
 void log_open(const char *ident, enum log_sink to, enum log_level level);
+
+/*
+ * Lines of this process, and of those that it forks, go to the end of this file
+ * until the next log_open(), each with the time, the process and its level; to
+ * syslog those that cannot be written, as when the disk is full.  The file is
+ * made if there is none (mode 0640), in a directory that nobody else can write
+ * to.  Returns 0; or -1, and the sink stays: FAILURE_CONFIG.
+ */
+int log_open_file(const char *path, struct failure *f);
 
 /* Is this level written at all?  For callers whose text costs something. */
 bool log_is_on(enum log_level level);

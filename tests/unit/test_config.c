@@ -63,7 +63,7 @@ test_smallest_file_has_all_defaults(void **state)
 	assert_string_equal(c->path, "t.conf");
 	assert_int_equal(c->account_count, 1);
 	assert_null(c->rewrite_domain);
-	assert_int_equal(c->log_sink, LOG_TO_SYSLOG);
+	assert_int_equal(c->log_to.sink, LOG_TO_SYSLOG);
 	assert_int_equal(c->log_level, LOG_LEVEL_INFO);
 	assert_string_equal(a->name, "");
 	assert_int_equal(a->line, 1);
@@ -306,7 +306,7 @@ check_every_other(const struct config *c)
 	assert_int_equal(d->tls, DIRECT_TLS_ENCRYPT);
 	assert_string_equal(d->ca_file, "/ca.pem");
 	assert_string_equal(c->state_directory, "/srv/state");
-	assert_int_equal(c->log_sink, LOG_TO_STDERR);
+	assert_int_equal(c->log_to.sink, LOG_TO_STDERR);
 	assert_int_equal(c->log_level, LOG_LEVEL_DEBUG);
 }
 
@@ -678,9 +678,12 @@ test_unknown_words(void **state)
 		{ "auth", "[account]\nauth = client_secret\n",
 		    "t.conf:2: auth: \"client_secret\" is not a known value; "
 		    "did you mean \"client-secret\"?" },
-		{ "log to", "[log]\nto = /var/log/x\n",
-		    "t.conf:2: to: \"/var/log/x\" is not a known value; "
+		{ "log to", "[log]\nto = journal\n",
+		    "t.conf:2: to: \"journal\" is not a known value; "
 		    "known are: stderr, syslog" },
+		{ "log file", "[log]\nto = log/x\n",
+		    "t.conf:2: to: a log file is written with its whole path, "
+		    "such as /var/log/sendmail365/mail.log" },
 		{ "level", "[log]\nlevel = warn\n",
 		    "t.conf:2: level: \"warn\" is not a known value; did you "
 		    "mean \"warning\"?" },
@@ -1419,7 +1422,7 @@ test_sample_shows_the_defaults(void **state)
 	assert_int_equal(
 	    got->recipients_per_message, want->recipients_per_message);
 	assert_string_equal(c->state_directory, "/var/lib/sendmail365");
-	assert_int_equal(c->log_sink, defaults->log_sink);
+	assert_int_equal(c->log_to.sink, defaults->log_to.sink);
 	assert_int_equal(c->log_level, defaults->log_level);
 	check_sample_rules(c, defaults);
 	config_free(&c);
