@@ -1,13 +1,14 @@
 """check: what is wrong, where, and the cure; and nothing is sent with it."""
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fake365 import ALERTS
 from support import (
-    BOSS, MESSAGE, OUTSIDER, TOP, assert_fatal, assert_sent, configure,
+    BOSS, MESSAGE, OUTSIDER, STUCK, TOP, assert_fatal, assert_sent, configure,
     line_of,
 )
 
@@ -406,3 +407,60 @@ def test_control_characters_of_a_path(mail):
         result = mail.sendmail365("check")
         shown = result.stdout + result.stderr
         assert b"\\xc2\\x9b31m" in shown and "\x9b".encode() not in shown
+
+
+# ---- the user of the service ----
+
+SERVICE_UID = 64321
+
+
+def in_host_with_service_user(mail, *command):
+    """Run a command where there is a user sendmail365."""
+    passwd = mail.home / "passwd"
+    passwd.write_text(Path("/etc/passwd").read_text() +
+                      f"sendmail365:x:{SERVICE_UID}:65534::/:/bin/false\n")
+    passwd.chmod(0o644)
+    return subprocess.run(
+        ["unshare", "--mount", "/bin/sh", "-c",
+         'mount --bind "$0" /etc/passwd && exec "$@"', str(passwd),
+         *map(str, command)],
+        capture_output=True, stdin=subprocess.DEVNULL, timeout=STUCK)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_root_reads_the_secret_of_the_service_and_not_its_configuration(mail):
+    check = [mail.sendmail365_path, "check", "-C", mail.config]
+    secret = mail.directory / "client-secret"
+    os.chown(secret, SERVICE_UID, 0)
+    result = in_host_with_service_user(mail, *check)
+    assert (result.returncode, result.stderr) == (0, b"")
+    secret.chmod(0o640)
+    assert b"others can read" in in_host_with_service_user(
+        mail, *check).stderr
+    secret.chmod(0o600)
+    os.chown(secret, SERVICE_UID + 1, 0)
+    assert b"it belongs to user" in in_host_with_service_user(
+        mail, *check).stderr
+    os.chown(secret, SERVICE_UID, 0)
+    os.chown(mail.config, SERVICE_UID, 0)
+    assert b"it belongs to user sendmail365" in in_host_with_service_user(
+        mail, *check).stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_the_service_is_told_how_it_may_read_a_secret(
+        mail, other_user, tmp_path):
+    other_user(mail)
+    Path(mail.config).chmod(0o644)
+    os.chown(mail.config, 0, 0)
+    secret = mail.directory / "client-secret"
+    os.chown(secret, 0, 0)
+    mail.directory.chmod(0o755)
+    tmp_path.chmod(0o711)
+    check = ["setpriv", "--reuid", "sendmail365", "--clear-groups",
+             mail.sendmail365_path, "check", "-C", mail.config]
+    result = in_host_with_service_user(mail, *check)
+    assert f"run: chown sendmail365 '{secret}'" in result.stderr.decode()
+    os.chown(secret, SERVICE_UID, 0)
+    result = in_host_with_service_user(mail, *check)
+    assert (result.returncode, result.stderr) == (0, b"")
