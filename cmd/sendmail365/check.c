@@ -1,3 +1,5 @@
+#include "check.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
@@ -33,9 +35,8 @@ say(const char *path, const char *text)
 	(void)printf("%s: %s\n", shown, text);
 }
 
-/* Relays, and Microsoft's services for machines, go on taking passwords. */
-static bool
-loses_passwords(const struct account *account)
+bool
+check_loses_passwords(const struct account *account)
 {
 	const char *host = account->host;
 
@@ -64,7 +65,7 @@ check_secret(const struct account *account, struct failure *f)
 		    "its Value, which is shown only once, when the secret is "
 		    "created");
 	if (r == 0 && account->auth == AUTH_PASSWORD &&
-	    loses_passwords(account))
+	    check_loses_passwords(account))
 		say(path,
 		    "warning: Microsoft turns off sign-in by password by "
 		    "default at the end of December 2026; OAuth "
@@ -145,8 +146,8 @@ check_aliases(const struct config *config, struct failure *f)
 	    problems, problems == 1 ? "" : "s");
 }
 
-static int
-check_all(const struct config *config, struct failure *f)
+int
+check_config(const struct config *config, struct failure *f)
 {
 	for (size_t i = 0; i < config->account_count; i++)
 		if (check_account(&config->accounts[i], f) == -1)
@@ -175,7 +176,7 @@ command_check(int argc, char **argv)
 		return command_usage(usage);
 	if (config_load(path, &config, &f) == -1)
 		return command_fail(&f);
-	r = check_all(config, &f);
+	r = check_config(config, &f);
 	if (r == 0 && config->state_directory == NULL)
 		say(config->path,
 		    "warning: there is no state directory: every message asks "

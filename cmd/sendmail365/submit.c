@@ -1,6 +1,10 @@
+#include "submit.h"
+
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -123,7 +127,7 @@ send_message(const struct config *config, const struct delivery_input *input,
 	run_within_limits(config, input, &d);
 	record_outcomes(id, &d);
 	r = delivery_summary(&d, text, f);
-	if (r == -1 && has_waiting(&d)) {
+	if (r == -1 && input->is_kept && has_waiting(&d)) {
 		r = keep_message(config, input, &d, text, f);
 		r = r == 0 ? 0 : -1;
 	}
@@ -248,16 +252,16 @@ show_delivery(const struct options *options, const struct config *config,
 	return r;
 }
 
-/* Read header and body from standard input as sendmail would. */
+/* Read header and body from a descriptor as sendmail would. */
 static int
-read_message(const struct options *options, struct intake *in,
+read_message(int fd, const struct intake_options *options, struct intake *in,
     struct message *message, struct failure *f)
 {
 	struct buf header;
 	struct span block;
 	int r;
 
-	if (intake_start(in, STDIN_FILENO, &options->intake, f) == -1)
+	if (intake_start(in, fd, options, f) == -1)
 		return -1;
 	buf_init(&header, DELIVERY_HEADER_MAX);
 	r = header_write(&in->header, &header);
@@ -292,7 +296,7 @@ submit_message(const struct options *options, const struct config *config)
 
 	message_init(&message);
 	buf_init(&text, FAILURE_TEXT_SIZE);
-	r = read_message(options, &in, &message, &f);
+	r = read_message(STDIN_FILENO, &options->intake, &in, &message, &f);
 	if (r == -1)
 		intake_drain(STDIN_FILENO);
 	if (r == 0) {
@@ -312,6 +316,68 @@ submit_message(const struct options *options, const struct config *config)
 	intake_done(&in);
 	message_done(&message);
 	return r == 0 ? EX_OK : command_fail(&f);
+}
+
+/* ---- a test message ---- */
+
+/* Its text, in a file without a name to be read from the start; or -1. */
+static int
+open_test_text(struct failure *f)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+	char *host = complete_host_name(0);
+	char *text = xasprintf("Subject: sendmail365 on %s: test\n\n"
+			       "This host sends its mail through Microsoft "
+			       "365.\n",
+	    host);
+
+	if (fd == -1 || fd_write_all(fd, text, strlen(text)) == -1 ||
+	    lseek(fd, 0, SEEK_SET) == -1) {
+		(void)failure_os(f, FAILURE_LATER, errno, "a test message");
+		fd_close(&fd);
+	}
+	free(text);
+	free(host);
+	return fd;
+}
+
+int
+submit_test(const struct config *config, const char *address, struct failure *f)
+{
+	struct intake_options options = {
+		.operands = &address,
+		.operand_count = 1,
+	};
+	struct message message;
+	struct intake in = { .fd = -1 };
+	struct buf text;
+	int fd = open_test_text(f);
+	int r;
+
+	if (fd == -1)
+		return -1;
+	message_init(&message);
+	buf_init(&text, FAILURE_TEXT_SIZE);
+	complete_author(&options.author);
+	options.sender = mailbox_copy(&options.author);
+	r = read_message(fd, &options, &in, &message, f);
+	if (r == 0) {
+		const struct delivery_input input = {
+			.sender = &options.sender,
+			.recipients = &in.recipients,
+			.message = &message,
+			.user = options.author.local,
+		};
+
+		r = send_message(config, &input, &text, f);
+	}
+	buf_done(&text);
+	intake_done(&in);
+	message_done(&message);
+	mailbox_done(&options.sender);
+	mailbox_done(&options.author);
+	fd_close(&fd);
+	return r;
 }
 
 /* ---- command line ---- */

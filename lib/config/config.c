@@ -530,6 +530,40 @@ config_find(const char *path)
 	return own != NULL ? own : xstrdup(SYSTEM_FILE);
 }
 
+/* The same of the directory that path is in. */
+static bool
+is_own_parent(char *path)
+{
+	char *slash = strrchr(path, '/');
+	bool is_there;
+
+	*slash = '\0';
+	is_there = is_own(path);
+	*slash = '/';
+	return is_there;
+}
+
+char *
+config_place(void)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+	char *path;
+
+	if (geteuid() == 0)
+		return xstrdup(SYSTEM_FILE);
+	path = own_path("XDG_CONFIG_HOME", ".config", OWN_FILE);
+	if (path != NULL && is_own_parent(path))
+		return path;
+	free(path);
+	if (pw == NULL)
+		return NULL;
+	path = xasprintf("%s/.config/" OWN_FILE, pw->pw_dir);
+	if (is_own_parent(path))
+		return path;
+	free(path);
+	return NULL;
+}
+
 int
 config_load(const char *path, struct config **out, struct failure *f)
 {

@@ -154,6 +154,14 @@ char *config_find(const char *path);
  */
 void config_disclose(const char *path, struct failure *f);
 
+/*
+ * Where the effective user's configuration belongs, whether or not there is
+ * one: root's is the system's, others have one of their own if its directory
+ * is there and theirs.  The caller free()s it; NULL: there is no such
+ * directory.
+ */
+char *config_place(void);
+
 /* Load from memory: name stands for the file in messages, directory is
  * what relative paths begin with. */
 int config_parse(const char *name, const char *directory, struct span text,
@@ -198,6 +206,13 @@ int config_read_secret(const char *path, struct buf *out, struct failure *f);
  * service is started again; a view into path.  NULL: this is the file itself.
  */
 const char *config_credential_name(const char *path);
+
+/*
+ * What config_read_secret() does with the contents of a file: cut the line end
+ * off and look at the rest.  name stands for the file in messages.
+ * FAILURE_CONFIG.
+ */
+int config_clean_secret(const char *name, struct buf *b, struct failure *f);
 
 /*
  * Has the form of the ID that Entra shows beside a client secret's value?

@@ -185,6 +185,13 @@ check_contents(const char *path, const struct buf *b, struct failure *f)
 	return 0;
 }
 
+int
+config_clean_secret(const char *name, struct buf *b, struct failure *f)
+{
+	cut_line_end(b);
+	return check_contents(name, b, f);
+}
+
 static int
 read_contents(int fd, const char *path, struct buf *out, struct failure *f)
 {
@@ -197,8 +204,7 @@ read_contents(int fd, const char *path, struct buf *out, struct failure *f)
 		    "alone into it",
 		    path, CONFIG_SECRET_MAX);
 	}
-	cut_line_end(out);
-	return check_contents(path, out, f);
+	return config_clean_secret(path, out, f);
 }
 
 int
