@@ -15,6 +15,9 @@ int command_submit(int argc, char **argv);
 /* The service: take messages from local programs, and send them. */
 int command_serve(int argc, char **argv);
 
+/* Ask what is needed, and write a first configuration. */
+int command_setup(int argc, char **argv);
+
 /* List, show and change queued messages. */
 int command_queue(int argc, char **argv);
 

@@ -18,6 +18,7 @@ static const struct {
 	{ "submit", command_submit, "send one message from standard input" },
 	{ "serve", command_serve,
 	    "take messages from local programs and send them" },
+	{ "setup", command_setup, "ask, and write a first configuration" },
 	{ "queue", command_queue, "list, show and change queued messages" },
 	{ "check", command_check, "validate the configuration and its files" },
 	{ "explain", command_explain,

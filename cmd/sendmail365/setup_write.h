@@ -1,0 +1,60 @@
+/*
+ * setup_write - a new configuration and its secret on disk, both or neither
+ *
+ * The rename of the configuration is the moment at which everything counts:
+ * a secret that replaces one in use gets another name, so that until then,
+ * and for the old configuration afterwards, the old one is there.
+ */
+#ifndef SENDMAIL365_SETUP_WRITE_H
+#define SENDMAIL365_SETUP_WRITE_H
+
+#include <stdbool.h>
+
+#include "core/buf.h"
+
+struct failure;
+
+/* Where it goes. */
+struct setup_place {
+	char *path;       /* of the configuration */
+	char *directory;  /* that it is in */
+	const char *name; /* a part of path */
+	bool is_taken;    /* there is a configuration */
+};
+
+/*
+ * Find the place: path, or the effective user's own.  The caller
+ * setup_place_done()s it in any case.  FAILURE_USAGE: one is there, and
+ * replaces is not set; FAILURE_AUTH: this user cannot write there.
+ */
+int setup_place_find(const char *path, bool replaces, struct setup_place *out,
+    struct failure *f);
+
+/* Release the contents; done twice is fine. */
+void setup_place_done(struct setup_place *p);
+
+/*
+ * What the secret's file is to be called in the configuration, beginning with
+ * kind ("client-secret"): "secrets/client-secret", or another name where that
+ * one holds something else.  For the caller to free().
+ */
+char *setup_secret_name(
+    const struct setup_place *p, const char *kind, struct span secret);
+
+/* What is to be written. */
+struct setup_files {
+	struct span text;        /* of the configuration */
+	const char *secret_name; /* of setup_secret_name(); NULL: no secret */
+	struct span secret;
+};
+
+/*
+ * Write them.  What was there before stays as NAME.old.  Signals that end the
+ * program wait meanwhile.  On failure nothing has changed: FAILURE_LATER,
+ * FAILURE_AUTH not allowed, FAILURE_CONFIG a directory is not safe,
+ * FAILURE_USAGE somebody else has written one.
+ */
+int setup_write(const struct setup_place *p, const struct setup_files *files,
+    struct failure *f);
+
+#endif
