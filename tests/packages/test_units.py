@@ -337,3 +337,21 @@ def test_the_rules_bite(host):
          "rm /var/spool/sendmail365/x && ls /dev"])
     assert done.stdout.count("touch: ") == 5, done.stdout
     assert "sda" not in done.stdout and "kmsg" not in done.stdout
+
+
+def test_without_a_configuration_a_caller_learns_what_to_do(host, service):
+    """It ends with 78, as RestartPreventExitStatus= has it; the next caller
+    starts it again, and by then it may be configured."""
+    conf = "/etc/sendmail365/sendmail365.conf"
+    host.run(["mv", conf, "/run/conf"])
+    service.start()
+    done = host.send(check=False)
+    assert done.returncode in (75, 78), done.stdout
+    assert conf in done.stdout
+    assert service.process.wait(STUCK) == 78, service.log()
+    assert unit()["RestartPreventExitStatus"] == ["78"]
+    host.run(["mv", "/run/conf", conf])
+    service.start()
+    before = len(host.tenant.messages)
+    host.send()
+    assert host.received(before + 1), service.log()
