@@ -115,6 +115,7 @@ help:
 	@echo 'install  to $$(DESTDIR)$$(PREFIX); uninstall takes it away again'
 	@echo 'dist     build/sendmail365-VERSION.tar.gz, a source archive'
 	@echo 'deb      packages for Debian and Ubuntu, into build/packages'
+	@echo 'rpm      packages for Fedora and RHEL 9 with EPEL, into build/packages'
 	@echo 'clean    remove build/'
 
 $(B)/%.o: %.c
@@ -172,7 +173,7 @@ check-callers: deps callers-large all
 
 .PHONY: check-packages
 check-packages: deps
-	@packaging/install-deps packages
+	@packaging/install-deps deb rpm packages
 	@tests/run packages/
 
 .PHONY: check-crash
@@ -297,6 +298,11 @@ dist:
 deb:
 	@packaging/install-deps build deb
 	@packaging/deb
+
+.PHONY: rpm
+rpm:
+	@packaging/install-deps build rpm
+	@packaging/rpm/build
 
 .PHONY: clean
 clean:
