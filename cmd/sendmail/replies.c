@@ -217,11 +217,11 @@ replies_outcome(const struct replies *r, struct failure *f)
 		return explain(&r->decisive, NULL, f);
 	if (r->is_malformed) {
 		(void)failure_set(f, FAILURE_BUG,
-		    "sendmail365 submit answers what is not SMTP; do both "
+		    "sendmail365 answers what is not SMTP; do both "
 		    "programs have the same version?");
 		return EX_SOFTWARE;
 	}
 	(void)failure_set(
-	    f, FAILURE_LATER, "sendmail365 submit ended without an answer");
+	    f, FAILURE_LATER, "sendmail365 ended without an answer");
 	return EX_TEMPFAIL;
 }

@@ -54,7 +54,7 @@ turn_away_one(int listen_fd, const char *line)
 	return true;
 }
 
-bool
+void
 refuse_callers(int listen_fd, const char *(*look)(void *context), void *context)
 {
 	const int64_t end = clock_ms() + LONGEST_MS;
@@ -64,10 +64,9 @@ refuse_callers(int listen_fd, const char *(*look)(void *context), void *context)
 		const char *line = look(context);
 
 		if (line == NULL)
-			return true;
+			return;
 		for (int i = 0; i < AT_ONCE; i++)
 			if (!turn_away_one(listen_fd, line))
 				break;
 	}
-	return false;
 }

@@ -27,10 +27,10 @@ void refuse_line(
 /*
  * Answer who comes to this socket, for as long as somebody does, but not for
  * ever.  look is asked before each round: it returns the line that is to be
- * said, or NULL if nothing is wrong any more.  Returns true in that case; who
- * has come then is still to be accepted.
+ * said, or NULL if nothing is wrong any more.  Then who has come is not
+ * accepted: they wait for the next process.
  */
-bool refuse_callers(
+void refuse_callers(
     int listen_fd, const char *(*look)(void *context), void *context);
 
 #endif

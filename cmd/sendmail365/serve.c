@@ -134,7 +134,7 @@ free_manager(struct manager *m)
 
 /* ---- when it cannot start ---- */
 
-/* What is said to callers, and until when. */
+/* What is said to callers. */
 struct obstacle {
 	struct manager *m;
 	bool is_config; /* it may be mended any moment */
@@ -159,7 +159,10 @@ disclose(struct obstacle *o)
 	service_notify(status);
 }
 
-/* What callers are told now; NULL: the configuration has been loaded. */
+/*
+ * What callers are told now; NULL: the configuration has been mended.  That is
+ * for a process to use that is started now, and has the secrets of now.
+ */
 static const char *
 look_again(void *context)
 {
@@ -175,11 +178,10 @@ look_again(void *context)
 
 /*
  * Nothing can be done, which is said once here, and to each caller who has come
- * to a socket that is not ours.  0: the configuration has been mended
- * meanwhile; else the status to exit with.
+ * to a socket that is not ours.  Returns the status to exit with.
  */
 static int
-wait_for_mending(struct manager *m, bool is_config, const struct failure *f)
+give_up(struct manager *m, bool is_config, const struct failure *f)
 {
 	struct obstacle o = { m, is_config, *f, "" };
 	int status = command_fail(f);
@@ -190,26 +192,22 @@ wait_for_mending(struct manager *m, bool is_config, const struct failure *f)
 		log_error("fatal: %s", f->text);
 	}
 	disclose(&o);
-	if (fd != -1 && refuse_callers(fd, look_again, &o))
-		return 0;
-	return fd != -1 ? failure_exit_status(&o.failure) : status;
+	if (fd != -1)
+		refuse_callers(fd, look_again, &o);
+	return status;
 }
 
 static int
 serve(struct manager *m)
 {
 	struct failure f;
-	int status;
 
-	if (config_load(m->config_path, &m->config, &f) == -1) {
-		status = wait_for_mending(m, true, &f);
-		if (status != 0)
-			return status;
-	}
+	if (config_load(m->config_path, &m->config, &f) == -1)
+		return give_up(m, true, &f);
 	manager_open_log(m);
 	raise_limit();
 	if (open_all(m, &f) == -1)
-		return wait_for_mending(m, false, &f);
+		return give_up(m, false, &f);
 	spool_clean(m->spool);
 	manager_scan(m);
 	log_info("started, %zu messages in the queue",

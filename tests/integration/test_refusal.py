@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -43,6 +44,8 @@ class Activation(threading.Thread):
         self.environment = {**os.environ, "LISTEN_FDS": "1",
                             **(environment or {})}
         self.statuses = []
+        #: What each start gets a copy of, as LoadCredential= names it.
+        self.secrets = None
         self.may_start = threading.Event()
         self.may_start.set()
         self.is_over = False
@@ -56,11 +59,20 @@ class Activation(threading.Thread):
             self.process = subprocess.Popen(
                 [str(BUILD / "sendmail365"), "serve", "-v", "-C",
                  self.service.mail.config],
-                env=self.environment, stdin=subprocess.DEVNULL,
+                env={**self.environment, **self.load_credentials()},
+                stdin=subprocess.DEVNULL,
                 pass_fds=(3,),
                 preexec_fn=lambda: os.dup2(self.listener.fileno(), 3),
                 stderr=self.service.log_path.open("ab"))
             self.statuses.append(self.process.wait())
+
+    def load_credentials(self):
+        if self.secrets is None:
+            return {}
+        copies = Path(tempfile.mkdtemp(dir=self.service.home))
+        for secret in self.secrets.iterdir():
+            shutil.copy(secret, copies / f"{self.secrets.name}_{secret.name}")
+        return {"CREDENTIALS_DIRECTORY": str(copies)}
 
     def stop(self):
         self.is_over = True
@@ -118,7 +130,24 @@ def test_a_missing_configuration_is_named_to_the_caller(unit, options):
     assert service.mail.tenant.wait_for_messages(1)
     # It has said it once, and was not started for each of us.
     assert service.log().count("no such file") == 1
-    assert activation.statuses == []
+    assert activation.statuses == [EX_CONFIG]
+
+
+def test_what_is_used_is_the_secret_of_now(unit):
+    """Written together with the configuration, after the first start."""
+    service, activation = unit()
+    path = Path(service.mail.config)
+    secrets = path.parent / "secrets"
+    secrets.mkdir()
+    activation.secrets = secrets
+    text = path.read_text()
+    [given] = re.findall(r"^client_secret_file = (.*)", text, re.M)
+    path.unlink()
+    assert greeting(service).startswith(b"421 4.3.5 ")
+    shutil.move(path.parent / given, secrets / "client-secret")
+    path.write_text(text.replace(given, "secrets/client-secret"))
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
 
 
 def test_it_ends_when_nobody_comes_any_more(unit):
@@ -271,6 +300,8 @@ def test_with_systemds_own_program(mail, tmp_path):
         assert_fatal(service.sendmail("-t", stdin=MESSAGE), EX_CONFIG,
                      "no such file")
         away.rename(path)
+        # Unlike systemd, it closes its socket whenever the service ends.
+        wait_until(lambda: service.log().count("Listening on ") == 2)
         assert_sent(service.sendmail("-t", OUTSIDER, stdin=MESSAGE))
         assert mail.tenant.wait_for_messages(1)
 
