@@ -431,6 +431,7 @@ def test_umask_has_no_say(target, umask):
 
 # ---- bad moments ----
 
+@pytest.mark.limits
 @pytest.mark.parametrize("octets", [10, 60])
 @pytest.mark.parametrize("is_new", [True, False])
 def test_file_size_limit(target, octets, is_new):
@@ -824,7 +825,10 @@ def test_dialogue_of_a_password_at_microsoft(target, open_terminal):
 ENDS = {"ctrl-c": "\x03", "ctrl-d": "\x04", "ctrl-backslash": "\x1c"}
 
 
-@pytest.mark.parametrize("end", ENDS)
+# valgrind reports every signal that would dump a core.
+@pytest.mark.parametrize("end", [
+    pytest.param(end, marks=pytest.mark.slow if end == "ctrl-backslash"
+                 else ()) for end in ENDS])
 @pytest.mark.parametrize("place", range(len(QUESTIONS)))
 def test_dialogue_that_is_left(target, open_terminal, place, end):
     t = open_terminal()
@@ -854,6 +858,7 @@ def test_signal_while_the_secret_is_typed(target, open_terminal, number):
     assert not target.directory.exists()
 
 
+@pytest.mark.slow  # the end by a signal lets nothing be released
 def test_left_at_the_test(target, open_terminal):
     """The configuration is there by then, and stays."""
     t = open_terminal()
