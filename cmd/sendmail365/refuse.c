@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 
-#include <errno.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,7 +18,6 @@ enum {
 	 * seconds. */
 	QUIET_MS = 3000,
 	LONGEST_MS = 10 * 1000,
-	AT_ONCE = 100,
 	TEXT_SIZE = 440 /* leaves room for what stands around it */
 };
 
@@ -41,17 +39,15 @@ refuse_line(
 		    is_passing ? "4.3.0" : "4.3.5", text);
 }
 
-/* false: there is nobody any more, or no descriptor for them. */
-static bool
+static void
 turn_away_one(int listen_fd, const char *line)
 {
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd == -1)
-		return errno == EINTR || errno == ECONNABORTED;
+		return;
 	(void)send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL);
 	fd_close(&fd);
-	return true;
 }
 
 void
@@ -65,8 +61,6 @@ refuse_callers(int listen_fd, const char *(*look)(void *context), void *context)
 
 		if (line == NULL)
 			return;
-		for (int i = 0; i < AT_ONCE; i++)
-			if (!turn_away_one(listen_fd, line))
-				break;
+		turn_away_one(listen_fd, line);
 	}
 }

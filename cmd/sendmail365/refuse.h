@@ -26,9 +26,9 @@ void refuse_line(
 
 /*
  * Answer who comes to this socket, for as long as somebody does, but not for
- * ever.  look is asked before each round: it returns the line that is to be
- * said, or NULL if nothing is wrong any more.  Then who has come is not
- * accepted: they wait for the next process.
+ * ever.  look is asked for each, after they have come: it returns the line that
+ * is to be said, or NULL if nothing is wrong any more.  Then they are not
+ * accepted, and wait for the next process.
  */
 void refuse_callers(
     int listen_fd, const char *(*look)(void *context), void *context);
