@@ -354,9 +354,10 @@ void
 manager_open_log(const struct manager *m)
 {
 	const struct log_target *to = &m->config->log_to;
+	enum log_sink sink = m->is_once ? to->sink : log_heard(to->sink);
 	struct failure f;
 
-	log_open("sendmail365", m->is_verbose ? LOG_TO_STDERR : to->sink,
+	log_open("sendmail365", m->is_verbose ? LOG_TO_STDERR : sink,
 	    m->is_verbose ? LOG_LEVEL_DEBUG : m->config->log_level);
 	if (to->file == NULL || m->is_verbose || m->is_once)
 		return;

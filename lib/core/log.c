@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <paths.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,15 @@ static const int priorities[] = {
 	[LOG_LEVEL_INFO] = LOG_INFO,
 	[LOG_LEVEL_DEBUG] = LOG_DEBUG,
 };
+
+enum log_sink
+log_heard(enum log_sink wanted)
+{
+	if (wanted == LOG_TO_SYSLOG &&
+	    faccessat(AT_FDCWD, _PATH_LOG, W_OK, AT_EACCESS) == -1)
+		return LOG_TO_STDERR;
+	return wanted;
+}
 
 void
 log_open(const char *ident, enum log_sink to, enum log_level level)

@@ -26,6 +26,12 @@ enum log_sink {
 	LOG_TO_SYSLOG
 };
 
+/*
+ * Where a service's lines are read: standard error in the place of a syslog
+ * that nobody listens to, as in most containers.
+ */
+enum log_sink log_heard(enum log_sink wanted);
+
 /* Program name (borrowed for ever), where to, and up to which level. */
 void log_open(const char *ident, enum log_sink to, enum log_level level);
 
