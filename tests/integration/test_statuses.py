@@ -420,7 +420,7 @@ def test_companion_program_is_missing(mail):
         pytest.skip("the installed one would be started")
     mail.sendmail_path = lonely
     result = mail.sendmail(BOSS, stdin=MESSAGE)
-    assert_fatal(result, EX_CONFIG, "sendmail365", "package")
+    assert_fatal(result, EX_TEMPFAIL, "sendmail365", "is not installed")
 
 
 # ---- the same for the companion program, which names itself ----
