@@ -3,7 +3,8 @@
 A root is layers of folders, lowest first, with one on top that takes what
 changes.  Layers are kept in build/roots and made once: `layer()`.  The network
 is the machine's, so that apt reaches its mirror and a stand-in tenant on
-loopback is reached; `run(offline=True)` has none at all.
+loopback is reached; `run(offline=True)` has none at all.  What one root has in a
+folder another one can share, as containers do; and a disk can be small.
 """
 import fcntl
 import hashlib
@@ -21,8 +22,12 @@ STUCK = 600  # seconds, after which a command is given up
 # Devices, and what programs expect below /dev, /run and /tmp.
 SET_UP = r"""
 set -eu
-root=$1 lowers=$2 upper=$3 work=$4 archives=$5
+root=$1 lowers=$2 upper=$3 work=$4 archives=$5 size=$6 shared=$7 here=$8
 mount --make-rprivate /
+if [ -n "$size" ]; then
+	mount -t tmpfs -o "mode=0755,size=$size" tmpfs "${upper%/*}"
+	mkdir "$root" "$upper" "$work"
+fi
 mount -t overlay overlay -o "lowerdir=$lowers,upperdir=$upper,workdir=$work" "$root"
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=0755 tmpfs "$root/dev"
@@ -45,18 +50,26 @@ rm -f "$root/etc/resolv.conf"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
 mkdir -p "$archives" "$root/var/cache/apt/archives"
 mount --bind "$archives" "$root/var/cache/apt/archives"
+if [ -n "$shared" ]; then
+	mkdir -p "$root$here"
+	mount --bind "$shared" "$root$here"
+fi
 echo ready
-exec chroot "$root" sleep infinity
+# The shell that waits buries what its children leave, as init does.
+exec chroot "$root" sh -c 'sleep infinity & wait'
 """
 
 
 class Root:
     """One root; a context manager."""
 
-    def __init__(self, *layers, upper=None):
+    def __init__(self, *layers, upper=None, size="", shared=("", "")):
         """layers are folders, lowest first; upper, or a temporary folder,
-        takes what changes."""
+        takes what changes, which is no more than `size` ("8m").  `shared`
+        is a folder of the machine, and where it is in this root."""
         self.layers = layers
+        self.size = size
+        self.shared = shared
         self.scratch = Path(tempfile.mkdtemp(prefix="root-"))
         self.scratch.chmod(0o755)
         self.upper = upper or self.scratch / "upper"
@@ -72,7 +85,7 @@ class Root:
         self.holder = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork",
              "--kill-child", "sh", "-c", SET_UP, "sh", merged, lowers,
-             self.upper, work, KEPT / "archives"],
+             self.upper, work, KEPT / "archives", self.size, *self.shared],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "ready\n", "no root was made"
         children = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}"

@@ -1,0 +1,110 @@
+"""Installation at bad moments: no network, a full disk, a sudden end."""
+import pytest
+
+from debian import (
+    BOSS, SPOOL, STATE, Host, dependencies, with_callers, why_not)
+from roots import base
+
+reason = why_not()
+pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))
+
+
+def assert_works(host):
+    assert host.status() == "installed"
+    assert host.run(["dpkg", "--audit"]).stdout == ""
+    for folder in SPOOL, STATE:
+        assert host.describe(folder) == "0700 sendmail365 sendmail365"
+    host.configure()
+    host.send("all is well", BOSS)
+    assert host.received(1) == ["all is well"]
+
+
+def test_without_network(debs):
+    deb = debs["sendmail365"]
+    with Host(base()) as host:
+        # The packages are at hand, as on a medium.
+        host.install(deb, "--download-only")
+        said = host.install(deb, offline=True).stdout
+        assert "Setting up sendmail365 " in said
+        assert_works(host)
+
+
+def test_full_disk_says_so_and_is_mended(debs):
+    deb = debs["sendmail365"]
+    with Host(*dependencies(deb), size="160m") as host:
+        host.copy(deb, "/root/sendmail365.deb")
+        host.run("cat /dev/zero >/filler 2>/dev/null; "
+                 "truncate -s -300K /filler", check=False)
+        done = host.run(["dpkg", "-i", "/root/sendmail365.deb"], check=False)
+        assert done.returncode != 0
+        assert "No space left on device" in done.stdout
+        assert host.status() != "installed"
+        host.run(["rm", "/filler"])
+        host.run(["dpkg", "--configure", "-a"])
+        host.apt("-f", "install")
+        host.install(deb)
+        assert_works(host)
+
+
+# In the place of a program that postinst runs: dpkg and postinst die at once.
+KILL = r"""#!/bin/sh
+rm "$0"
+dpkg=$(sed -n 's/^PPid:\t//p' "/proc/$PPID/status")
+[ "$dpkg" -gt 1 ] && kill -9 "$PPID" "$dpkg"
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", ["systemd-sysusers", "dpkg-statoverride", "mkdir",
+               "update-rc.d"])
+def test_killed_while_it_is_configured(debs, moment):
+    with Host(*dependencies(debs["sendmail365"])) as host:
+        host.copy(debs["sendmail365"], "/root/sendmail365.deb")
+        host.run("mkdir -p /usr/local/sbin")
+        host.write(f"/usr/local/sbin/{moment}", KILL, mode=0o755)
+        done = host.run(["dpkg", "-i", "/root/sendmail365.deb"], check=False)
+        assert done.returncode != 0, done.stdout
+        assert not host.exists(f"/usr/local/sbin/{moment}")
+        assert host.status() == "half-configured"
+        host.run(["dpkg", "--configure", "-a"])
+        assert_works(host)
+
+
+def test_killed_while_it_is_unpacked(debs):
+    with Host(*dependencies(debs["sendmail365"])) as host:
+        host.copy(debs["sendmail365"], "/root/sendmail365.deb")
+        host.run(["dpkg", "--unpack", "/root/sendmail365.deb"])
+        assert host.status() == "unpacked"
+        host.run(["dpkg", "--configure", "-a"])
+        assert_works(host)
+
+
+@pytest.mark.parametrize("layers", ["with systemd-tmpfiles", "without"])
+def test_statoverride_is_respected(debs, layers):
+    deb = debs["sendmail365"]
+    with Host(*(with_callers() if layers.startswith("with ")
+                else dependencies(deb))) as host:
+        host.install(deb)
+        host.run(["dpkg-statoverride", "--update", "--add", "sendmail365",
+                  "adm", "0750", SPOOL])
+        host.install(deb, "--reinstall")
+        assert host.describe(SPOOL) == "0750 sendmail365 adm"
+        assert host.describe(STATE) == "0700 sendmail365 sendmail365"
+        # It also holds for a folder that is made anew.
+        host.run(["rmdir", SPOOL])
+        host.install(deb, "--reinstall")
+        assert host.describe(SPOOL) == "0750 sendmail365 adm"
+
+
+def test_all_scripts_can_run_twice(debs):
+    with Host(*dependencies(debs["sendmail365"])) as host:
+        host.install(debs["sendmail365"])
+        info = "/var/lib/dpkg/info/sendmail365"
+        for _ in range(2):
+            host.run([f"{info}.postinst", "configure", ""])
+            host.run([f"{info}.postinst", "abort-remove"])
+            host.run([f"{info}.prerm", "upgrade", "9"])
+        assert_works(host)
+        for words in ["remove"], ["remove"], ["purge"], ["purge"]:
+            host.run([f"{info}.postrm", *words])
+        assert not host.exists(SPOOL) and not host.exists(STATE)
