@@ -154,6 +154,9 @@ callers callers-large: deps
 		    $@ $(if $(filter %-large,$@),callers); \
 	fi || echo 'some programs that call sendmail are not tested' >&2
 
+# All processors, unless it has been said how many.
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 .PHONY: build-tests
 build-tests: $(PROGRAMS) $(UNIT_BIN) $(REPLAY_BIN)
 
@@ -163,8 +166,8 @@ check-unit: $(UNIT_BIN)
 
 .PHONY: check
 check: deps callers
-	@$(MAKE) --no-print-directory WERROR=1 build-tests
-	@$(MAKE) --no-print-directory WERROR=1 SANITIZE=1 build-tests
+	@$(MAKE) --no-print-directory $(jobs) WERROR=1 build-tests
+	@$(MAKE) --no-print-directory $(jobs) WERROR=1 SANITIZE=1 build-tests
 	@tests/run
 
 .PHONY: check-callers
