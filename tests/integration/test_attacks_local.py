@@ -24,6 +24,7 @@ STATUSES = "tests/integration/test_statuses.py::"
 BS = "tests/integration/test_bs.py::"
 CALLERS = "tests/callers/test_callers.py::"
 HERE = "tests/integration/test_attacks_local.py::"
+LOG_FILE = "tests/integration/test_log_file.py::"
 # of the service, where there is one
 SERVICE = "tests/integration/test_service.py"
 QUEUE = "tests/integration/test_queue.py"
@@ -83,7 +84,9 @@ ATTACKS = {
         HERE + "test_nothing_is_installed_with_privileges"],
     "16 links and renames in the queue": [
         SPOOL, LIMITS + "test_no_file_is_left"],
-    "17 log files": [HERE + "test_there_is_no_log_file_to_name"],
+    "17 log files": [
+        LOG_FILE + "test_a_file_that_is_unsafe_is_not_used",
+        LOG_FILE + "test_other_programs_do_not_open_it"],
     "18 garbage on the local socket": [
         HERE + "test_garbage_for_the_companion_program",
         "tests/unit/test_server.c", SERVICE],
@@ -302,13 +305,6 @@ def test_nothing_is_installed_with_privileges(tmp_path):
     assert set(modes.values()) == {0o755, 0o644}
     assert not any("security.capability" in os.listxattr(tmp_path / p)
                    for p in modes)
-
-
-def test_there_is_no_log_file_to_name(given):
-    mail = given(config={"sections": {"log": {"to": "/var/log/x"}}})
-    done = mail.sendmail(BOSS, stdin=MESSAGE)
-    assert done.returncode == os.EX_CONFIG
-    assert b"syslog" in done.stderr
 
 
 def test_garbage_for_the_companion_program(mail):
