@@ -74,8 +74,8 @@ config_credential_name(const char *path)
 static const char to_write[] =
     "write the secret into it, readable by its user alone (mode 0600)";
 static const char to_write_and_restart[] =
-    "write the secret into it, readable by root alone (mode 0600), then run: "
-    "systemctl restart sendmail365, which gives the service a copy";
+    "write the secret into it, readable by root alone (mode 0600), then "
+    "restart the service, which is given a copy: systemctl restart sendmail365";
 
 /* The file is there, or may be, and the service is not let in. */
 static void
@@ -88,8 +88,8 @@ say_how_to_let_in(const char *path, struct failure *f)
 	if (credential_directory() != NULL)
 		(void)failure_set(f, FAILURE_CONFIG,
 		    "%s: the service has no copy of this file, and cannot "
-		    "read it itself; write the secret into it, then run: "
-		    "systemctl restart sendmail365, which gives it one",
+		    "read it itself; write the secret into it, then restart "
+		    "the service: systemctl restart sendmail365",
 		    path);
 	else if (!openfile_is_service())
 		;

@@ -345,8 +345,8 @@ describe_file(const char *path, struct buf *out)
 	else
 		(void)buf_printf(out,
 		    " (client_secret_file is the credential %.*s, a copy from "
-		    "the start of the service; when the file is right, run: "
-		    "systemctl restart sendmail365)",
+		    "the start of the service; when the file is right, restart "
+		    "the service: systemctl restart sendmail365)",
 		    PATH_SHOWN, name);
 }
 

@@ -92,8 +92,8 @@ say_restart(const struct account *account, struct failure *f)
 	if (account->auth == AUTH_PASSWORD && f->kind == FAILURE_AUTH &&
 	    config_credential_name(account->password_file) != NULL)
 		(void)snprintf(f->text + len, sizeof(f->text) - len,
-		    " (when password_file is right, run: systemctl restart "
-		    "sendmail365)");
+		    " (when password_file is right, restart the service: "
+		    "systemctl restart sendmail365)");
 }
 
 static int

@@ -241,16 +241,16 @@ test_a_credential_that_is_missing(void **state)
 	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/run/c", 1), 0);
 	assert_refused(place,
 	    "there is no such file; write the secret into it, readable by "
-	    "root alone (mode 0600), then run: systemctl restart sendmail365, "
-	    "which gives the service a copy");
+	    "root alone (mode 0600), then restart the service, which is given "
+	    "a copy: systemctl restart sendmail365");
 	if (geteuid() != 0)
 		skip();
 	write_secret(place, span_of("s3cret"), 0600);
 	assert_int_equal(seteuid(NOBODY), 0);
 	assert_refused(place,
 	    "the service has no copy of this file, and cannot read it itself; "
-	    "write the secret into it, then run: systemctl restart "
-	    "sendmail365, which gives it one");
+	    "write the secret into it, then restart the service: systemctl "
+	    "restart sendmail365");
 	assert_int_equal(seteuid(0), 0);
 }
 
