@@ -22,7 +22,7 @@ STUCK = 600  # seconds, after which a command is given up
 # Devices, and what programs expect below /dev, /run and /tmp.
 SET_UP = r"""
 set -eu
-root=$1 lowers=$2 upper=$3 work=$4 archives=$5 size=$6 shared=$7 here=$8
+root=$1 lowers=$2 upper=$3 work=$4 size=$5 shared=$6 here=$7
 mount --make-rprivate /
 if [ -n "$size" ]; then
 	mount -t tmpfs -o "mode=0755,size=$size" tmpfs "${upper%/*}"
@@ -48,8 +48,9 @@ mkdir -m 1777 "$root/run/lock"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 rm -f "$root/etc/resolv.conf"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
-mkdir -p "$archives" "$root/var/cache/apt/archives"
-mount --bind "$archives" "$root/var/cache/apt/archives"
+# What is downloaded is in no layer, and apt's lock is no other root's.
+mkdir -p "$root/var/cache/apt/archives"
+mount -t tmpfs -o mode=0755 tmpfs "$root/var/cache/apt/archives"
 if [ -n "$shared" ]; then
 	mkdir -p "$root$here"
 	mount --bind "$shared" "$root$here"
@@ -85,7 +86,7 @@ class Root:
         self.holder = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork",
              "--kill-child", "sh", "-c", SET_UP, "sh", merged, lowers,
-             self.upper, work, KEPT / "archives", self.size, *self.shared],
+             self.upper, work, self.size, *self.shared],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "ready\n", "no root was made"
         children = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}"
