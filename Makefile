@@ -164,19 +164,23 @@ build-tests: $(PROGRAMS) $(UNIT_BIN) $(REPLAY_BIN)
 check-unit: $(UNIT_BIN)
 	$(Q)for test in $(UNIT_BIN); do $$test || exit 1; done
 
+# WITH_PACKAGES=1 runs the tests of packages as well, among the others.
 .PHONY: check
-check: deps callers
+check: deps callers $(if $(WITH_PACKAGES),package-deps)
 	@$(MAKE) --no-print-directory $(jobs) WERROR=1 build-tests
 	@$(MAKE) --no-print-directory $(jobs) WERROR=1 SANITIZE=1 build-tests
-	@tests/run
+	@tests/run $(if $(WITH_PACKAGES),--packages)
 
 .PHONY: check-callers
 check-callers: deps callers-large all
 	@tests/run callers/
 
-.PHONY: check-packages
-check-packages: deps
+.PHONY: package-deps
+package-deps: deps
 	@packaging/install-deps deb rpm packages
+
+.PHONY: check-packages
+check-packages: package-deps
 	@tests/run packages/
 
 .PHONY: check-crash
