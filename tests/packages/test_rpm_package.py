@@ -220,5 +220,5 @@ def test_two_builds_are_identical(rpms, tmp_path):
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "Asia/Tokyo",
              "HOME": str(tmp_path), "LANG": "C.UTF-8"})
     for path in rpms.values():
-        other = tree / "build/packages" / path.name
+        other = tree / path.relative_to(TOP)
         assert other.read_bytes() == path.read_bytes(), path.name
