@@ -111,12 +111,13 @@ def test_who_sees_the_secrets(host):
     host.run("mkdir -p /etc/sendmail365/secrets/more && "
              "echo other >'/etc/sendmail365/secrets/more/a b'")
     host.run([START, "prepare"])
-    assert host.describe(COPY) == "0700 sendmail365 sendmail365"
+    assert host.describe(COPY) == "0710 root sendmail365"
     names = host.run(["ls", COPY]).stdout.splitlines()
     assert names == ["secrets_client-secret", "secrets_more_a b"]
     for name in names:
         assert host.describe(f"{COPY}/{name}") == (
             "0400 sendmail365 sendmail365")
+        assert host.run(["cat", f"{COPY}/{name}"], user="sendmail365").stdout
     assert host.read(f"{COPY}/secrets_client-secret") == (
         host.tenant.client_secret + "\n")
     for path in (COPY, "/etc/sendmail365/secrets",
@@ -125,12 +126,76 @@ def test_who_sees_the_secrets(host):
                 ("sendmail365",) if path.startswith("/etc") else ()):
             assert host.run(["ls", path], user=user,
                             check=False).returncode != 0, (path, user)
-    # What was there before goes, also names that the service has made.
-    host.run(["ln", "-s", "/etc/passwd", f"{COPY}/secrets_x"],
-             user="sendmail365")
+    # The service makes no names there, and what secrets/ has lost goes.
+    assert host.run(["ln", "-s", "/etc/passwd", f"{COPY}/secrets_x"],
+                    user="sendmail365", check=False).returncode != 0
+    host.run(["rm", "-r", "/etc/sendmail365/secrets/more"])
     host.run([START, "prepare"])
-    assert host.run(["ls", COPY]).stdout.splitlines() == names
-    assert host.describe("/etc/passwd") == "0644 root root"
+    assert host.run(["ls", COPY]).stdout.splitlines() == names[:1]
+
+
+def test_any_name_and_any_kind_of_file(host):
+    """A link, as Kubernetes has them, stands for its file."""
+    host.configure()
+    host.run(r"""cd /etc/sendmail365/secrets
+                 mkdir ..data && echo linked >..data/token
+                 ln -s ..data/token token; ln -s nowhere broken; mkfifo fifo
+                 echo odd >"$(printf -- '-n *\n')"; echo two >"$(printf 'a\nb')"
+                 printf 'end' >"$(printf 'c\n.')"; mv "$(printf 'c\n.')" 'c
+'""")
+    host.run([START, "prepare"])
+    said = host.run(["ls", "-b", COPY]).stdout.splitlines()
+    assert sorted(said) == sorted([
+        "secrets_client-secret", "secrets_..data_token", "secrets_token",
+        r"secrets_-n\ *", r"secrets_a\nb", r"secrets_c\n"])
+    assert host.read(f"{COPY}/secrets_token") == "linked\n"
+    assert host.read(f"{COPY}/secrets_c\n") == "end"
+    assert host.run([START, "check"]).returncode == 0
+
+
+def test_a_service_that_runs_keeps_its_secrets_while_they_are_renewed(host):
+    host.configure()
+    init(host, "start")
+    # Somebody reads all the time, as its delivery processes do.
+    missed = host.run(
+        f"""(while [ ! -e /run/done ]; do cat {COPY}/secrets_client-secret; done
+             ) >/dev/null 2>/run/missed &
+            for n in 1 2 3 4 5 6 7 8 9 10; do {START} prepare; done
+            : >/run/done; wait; cat /run/missed""").stdout
+    assert missed == ""
+
+
+def test_a_check_changes_nothing_for_a_service_that_runs(host):
+    host.configure()
+    init(host, "start")
+    host.run(["rm", "/etc/sendmail365/secrets/client-secret"])
+    assert "client-secret" in init(host, "restart", 1)
+    assert host.exists(f"{COPY}/secrets_client-secret")
+    host.send()
+    assert host.received(1)
+    assert [m.service for m in host.tenant.messages] == ["submission"]
+    assert host.run("ls -d /run/sendmail365-credentials*").stdout == COPY + "\n"
+
+
+def test_a_full_disk_takes_no_secret_from_a_service_that_runs(host):
+    host.configure()
+    init(host, "start")
+    first = host.read(f"{COPY}/secrets_client-secret")
+    host.write("/etc/sendmail365/secrets/client-secret", "x" * 4000, 0o600)
+    host.run("mount -o remount,size=256k /run; "
+             "head -c 1M /dev/zero >/run/fill 2>/dev/null || :")
+    assert host.run([START, "prepare"], check=False).returncode != 0
+    assert host.read(f"{COPY}/secrets_client-secret") == first
+
+
+@pytest.mark.skipif(shutil.which("script") is None, reason="no script(1)")
+def test_what_a_check_starts_has_no_terminal_of_roots(host):
+    """Its user could type on it."""
+    host.write("/usr/sbin/x", "#!/bin/sh\nid -un\n"
+               "(: </dev/tty) 2>/dev/null && echo terminal\n:\n", 0o755)
+    host.run(["mv", "/usr/sbin/x", "/usr/sbin/sendmail365"])
+    said = host.run(["script", "-qec", f"{START} check", "/dev/null"]).stdout
+    assert said.split() == ["sendmail365"]
 
 
 def test_the_service_has_the_rights_of_its_user_only(host):
