@@ -1,6 +1,4 @@
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <getopt.h>
 #include <stdbool.h>
@@ -17,8 +15,8 @@
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/failure.h"
-#include "core/file.h"
 #include "core/log.h"
+#include "core/service.h"
 #include "setup_ask.h"
 #include "setup_questions.h"
 #include "setup_settings.h"
@@ -273,44 +271,15 @@ write_files(struct setup *s, struct failure *f)
 
 /* ---- the service ---- */
 
-/* Who listens there, or 0.  Connecting starts nothing: systemd is not here. */
-static pid_t
-find_service(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct ucred peer = { .pid = 0 };
-	socklen_t len = sizeof(peer);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int n =
-	    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-
-	if (fd == -1 || n < 0 || (size_t)n >= sizeof(address.sun_path) ||
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) ==
-		-1 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
-		peer.pid = 0;
-	fd_close(&fd);
-	return peer.pid;
-}
-
-/* A service that runs has the old configuration until it is told. */
+/* One that runs has the old configuration, and copies of the old secrets. */
 static void
 say_restart(const struct config *config)
 {
 	struct stat st;
-	pid_t pid;
 
-	if (stat(config->service_socket, &st) == -1)
-		return;
-	if (stat("/run/systemd/system", &st) == 0) {
-		(void)printf("\nThe service takes it with: systemctl restart "
-			     "sendmail365\n");
-		return;
-	}
-	pid = find_service(config->service_socket);
-	if (pid > 0)
-		(void)printf(
-		    "\nThe service takes it with: kill -HUP %ld\n", (long)pid);
+	if (stat(config->service_socket, &st) == 0)
+		(void)printf("\nTo have the service take it, %s.\n",
+		    service_how_to_restart());
 }
 
 /* ---- the test mail ---- */

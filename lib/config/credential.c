@@ -16,6 +16,7 @@
 #include "core/ascii.h"
 #include "core/failure.h"
 #include "core/file.h"
+#include "core/service.h"
 
 bool
 config_secret_looks_like_id(struct span secret)
@@ -71,12 +72,6 @@ config_credential_name(const char *path)
 
 /* ---- a file that cannot be read ---- */
 
-static const char to_write[] =
-    "write the secret into it, readable by its user alone (mode 0600)";
-static const char to_write_and_restart[] =
-    "write the secret into it, readable by root alone (mode 0600), then "
-    "restart the service, which is given a copy: systemctl restart sendmail365";
-
 /* The file is there, or may be, and the service is not let in. */
 static void
 say_how_to_let_in(const char *path, struct failure *f)
@@ -88,9 +83,9 @@ say_how_to_let_in(const char *path, struct failure *f)
 	if (credential_directory() != NULL)
 		(void)failure_set(f, FAILURE_CONFIG,
 		    "%s: the service has no copy of this file, and cannot "
-		    "read it itself; write the secret into it, then restart "
-		    "the service: systemctl restart sendmail365",
-		    path);
+		    "read it itself; write the secret into it (no link), then "
+		    "%s, which gives it one",
+		    path, service_how_to_restart());
 	else if (!openfile_is_service())
 		;
 	else if (faccessat(AT_FDCWD, directory, X_OK, AT_EACCESS) == 0)
@@ -109,10 +104,15 @@ say_how_to_let_in(const char *path, struct failure *f)
 static int
 open_secret(const char *path, struct stat *st, struct failure *f)
 {
-	int fd = openfile_read(path,
-	    credential_directory() != NULL ? to_write_and_restart : to_write,
-	    st, f);
+	const bool has_copies = credential_directory() != NULL;
+	char *cure = xasprintf(
+	    "write the secret into it, readable by %s alone (mode 0600)%s%s%s",
+	    has_copies ? "root" : "its user", has_copies ? ", then " : "",
+	    has_copies ? service_how_to_restart() : "",
+	    has_copies ? ", which gives the service a copy" : "");
+	int fd = openfile_read(path, cure, st, f);
 
+	free(cure);
 	if (fd == -1 && f->os_error == EACCES)
 		say_how_to_let_in(path, f);
 	return fd;

@@ -142,3 +142,16 @@ service_listen(const char *path, struct failure *f)
 	fd_close(&fd);
 	return -1;
 }
+
+const char *
+service_how_to_restart(void)
+{
+	struct stat st;
+
+	if (stat("/run/systemd/system", &st) == 0)
+		return "restart the service (systemctl restart sendmail365)";
+	if (stat("/etc/init.d/sendmail365", &st) == 0)
+		return "restart the service (service sendmail365 restart)";
+	/* In a container that is another's to do. */
+	return "restart the service";
+}

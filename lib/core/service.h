@@ -28,4 +28,10 @@ int service_listen_fd(void);
  */
 int service_listen(const char *path, struct failure *f);
 
+/*
+ * How the service is restarted on this host, for a sentence: "restart the
+ * service (systemctl restart sendmail365)".
+ */
+const char *service_how_to_restart(void);
+
 #endif

@@ -9,6 +9,7 @@
 #include "core/ascii.h"
 #include "core/failure.h"
 #include "core/log.h"
+#include "core/service.h"
 #include "oauth/http.h"
 #include "oauth/safejson.h"
 #include "oauth/token.h"
@@ -345,9 +346,8 @@ describe_file(const char *path, struct buf *out)
 	else
 		(void)buf_printf(out,
 		    " (client_secret_file is the credential %.*s, a copy from "
-		    "the start of the service; when the file is right, restart "
-		    "the service: systemctl restart sendmail365)",
-		    PATH_SHOWN, name);
+		    "the start of the service; when the file is right, %s)",
+		    PATH_SHOWN, name, service_how_to_restart());
 }
 
 /* json is NULL if the answer has none. */

@@ -11,6 +11,7 @@
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/service.h"
 #include "mail/address.h"
 #include "mail/complete.h"
 #include "oauth/token.h"
@@ -92,8 +93,8 @@ say_restart(const struct account *account, struct failure *f)
 	if (account->auth == AUTH_PASSWORD && f->kind == FAILURE_AUTH &&
 	    config_credential_name(account->password_file) != NULL)
 		(void)snprintf(f->text + len, sizeof(f->text) - len,
-		    " (when password_file is right, restart the service: "
-		    "systemctl restart sendmail365)");
+		    " (when password_file is right, %s)",
+		    service_how_to_restart());
 }
 
 static int

@@ -263,7 +263,7 @@ def test_a_secret_without_a_copy_names_the_restart(service, credentials):
     copy.unlink()
     assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
     service.wait_for_log(f"{copy}: there is no such file; .*"
-                         "systemctl restart sendmail365")
+                         "restart the service")
     copy.write_text(service.mail.tenant.client_secret)
     copy.chmod(0o600)
     service.stop()
@@ -279,7 +279,7 @@ def test_a_copy_that_is_refused_names_the_restart(service, credentials):
     assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
     service.wait_for_log(
         "AADSTS7000215.*the credential secrets_client-secret.*"
-        "systemctl restart sendmail365")
+        "restart the service")
     credentials.write_text(good)
     service.stop()
     service.start(env=with_credentials(credentials))
@@ -295,4 +295,4 @@ def test_a_password_that_is_refused_names_the_restart(service, tmp_path):
     copy.write_text("not the password\n")
     service.start(env=with_credentials(copy))
     assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
-    service.wait_for_log("535 .*systemctl restart sendmail365")
+    service.wait_for_log("535 .*restart the service")

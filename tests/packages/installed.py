@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from roots import ENVIRONMENT, TOP, Root
@@ -22,6 +23,7 @@ MESSAGE = f"From: {ALERTS}\nTo: {BOSS}\nSubject: test\n\nall is well\n"
 EXCHANGE = "contoso-example.mail.protection.outlook.com"
 UNITS = TOP / "etc/systemd"
 SYSTEMD_RUNS = "/run/systemd/system"
+STUCK = 60  # seconds
 
 SET_UP = r"""
 set -eu
@@ -123,6 +125,13 @@ class Host(Root):
         return self.tenant.wait_for_messages(count, 30)
 
 
+def wait_until(condition):
+    end = time.monotonic() + STUCK
+    while not condition():
+        assert time.monotonic() < end, "too late"
+        time.sleep(0.01)
+
+
 def unit():
     """The directives of the service: {name: [value]}."""
     found = {}
@@ -143,4 +152,5 @@ def why_not():
 
 
 __all__ = ["ALERTS", "BOSS", "ENVIRONMENT", "EXCHANGE", "Host", "MESSAGE",
-           "OUTSIDER", "TOP", "UNITS", "install", "unit", "why_not"]
+           "OUTSIDER", "STUCK", "TOP", "UNITS", "install", "unit", "wait_until",
+           "why_not"]

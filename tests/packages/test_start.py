@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from installed import TOP, Host, why_not
+from installed import TOP, Host, wait_until, why_not
 
 reason = why_not() or (
     None if shutil.which("start-stop-daemon") and
@@ -186,6 +186,31 @@ def test_a_full_disk_takes_no_secret_from_a_service_that_runs(host):
              "head -c 1M /dev/zero >/run/fill 2>/dev/null || :")
     assert host.run([START, "prepare"], check=False).returncode != 0
     assert host.read(f"{COPY}/secrets_client-secret") == first
+
+
+def test_what_setup_says_gives_the_service_the_new_secret(host):
+    host.configure()
+    section = host.read(CONFIG).split("[account]")[1].split("\n[")[0]
+    account = dict(re.findall(r"^(\w+) = (.*)$", section, re.M))
+    init(host, "start")
+    host.write("/run/new", host.tenant.client_secret + "\n")
+    host.write("/etc/sendmail365/secrets/client-secret", "old\n", 0o600)
+    said = host.run(["sendmail365", "setup", "--replace", "--secret-file",
+                     "/run/new", "--user", account["user"], "--tenant",
+                     account["tenant"], "--client-id", account["client_id"],
+                     *(f"--set=account.{key}={account[key]}" for key in (
+                         "host", "port", "authority", "scope", "ca_file")
+                       if key in account), "--no-test"]).stdout
+    assert "secrets/client-secret-2" in said
+    command = re.search(r"restart the service \((.*)\)", said)[1]
+    assert command == "service sendmail365 restart"
+    # Who has no copy yet is told the same.
+    init(host, "reload")
+    host.send()
+    wait_until(lambda: command in host.run(["mailq"]).stdout)
+    init(host, "restart")
+    host.run(["sendmail365", "queue", "flush"])
+    assert host.received(1)
 
 
 @pytest.mark.skipif(shutil.which("script") is None, reason="no script(1)")

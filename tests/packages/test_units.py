@@ -6,15 +6,14 @@ unit, to the installed service.
 import os
 import re
 import subprocess
-import time
 
 import pytest
 
-from installed import TOP, UNITS, Host, install, unit, why_not
+from installed import (STUCK, TOP, UNITS, Host, install, unit, wait_until,
+                       why_not)
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
-STUCK = 60
 SOCKET = "/run/sendmail365/submit"
 #: as systemd sees it, below these the service may write
 WRITABLE = ("/var/spool/sendmail365", "/var/lib/sendmail365",
@@ -50,13 +49,6 @@ mount -n --move "$DEV" /dev
 cd /
 exec "$@"
 """
-
-
-def wait_until(condition):
-    end = time.monotonic() + STUCK
-    while not condition():
-        assert time.monotonic() < end, "too late"
-        time.sleep(0.01)
 
 
 def allowed_calls():

@@ -17,6 +17,7 @@
 #include "core/buf.h"
 #include "core/failure.h"
 #include "core/file.h"
+#include "core/service.h"
 
 #define N_ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -237,21 +238,25 @@ static void
 test_a_credential_that_is_missing(void **state)
 {
 	const struct place *place = *state;
+	char *want = xasprintf(
+	    "there is no such file; write the secret into it, readable by "
+	    "root alone (mode 0600), then %s, which gives the service a copy",
+	    service_how_to_restart());
 
 	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/run/c", 1), 0);
-	assert_refused(place,
-	    "there is no such file; write the secret into it, readable by "
-	    "root alone (mode 0600), then restart the service, which is given "
-	    "a copy: systemctl restart sendmail365");
+	assert_refused(place, want);
+	free(want);
 	if (geteuid() != 0)
 		skip();
+	want = xasprintf("the service has no copy of this file, and cannot "
+			 "read it itself; write the secret into it (no link), "
+			 "then %s, which gives it one",
+	    service_how_to_restart());
 	write_secret(place, span_of("s3cret"), 0600);
 	assert_int_equal(seteuid(NOBODY), 0);
-	assert_refused(place,
-	    "the service has no copy of this file, and cannot read it itself; "
-	    "write the secret into it, then restart the service: systemctl "
-	    "restart sendmail365");
+	assert_refused(place, want);
 	assert_int_equal(seteuid(0), 0);
+	free(want);
 }
 
 static void
