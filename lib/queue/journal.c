@@ -166,23 +166,38 @@ take_lines(struct journal *j, struct span text)
 	}
 }
 
-/* A file of the spool's own user that has one name; -1 with errno. */
+/* A file that was not there; -1 with errno. */
+static int
+create_file(const struct spool *spool, const char *name, int flags)
+{
+	int fd = openat(
+	    spool_journal_fd(spool), name, flags | O_CREAT | O_EXCL, 0600);
+
+	/* Root writes into the spool of the service's user.  Who could have
+	 * linked a file of root's to this name is given no other. */
+	if (fd != -1 && geteuid() != spool_owner(spool))
+		(void)!fchown(fd, spool_owner(spool), (gid_t)-1);
+	return fd;
+}
+
+/* A file of the spool's own user that has one name, made where O_CREAT is
+ * among the flags; -1 with errno. */
 static int
 open_file(const struct spool *spool, struct spool_id id, int flags)
 {
-	int dirfd = spool_journal_fd(spool);
+	const int safe = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	char name[SPOOL_NAME_SIZE];
 	struct stat st;
-	int fd;
+	int fd = -1;
 
 	spool_name(id, name);
-	fd = openat(
-	    dirfd, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if ((flags & O_CREAT) != 0)
+		fd = create_file(spool, name, flags | safe);
+	if (fd == -1 && ((flags & O_CREAT) == 0 || errno == EEXIST))
+		fd = openat(
+		    spool_journal_fd(spool), name, (flags & ~O_CREAT) | safe);
 	if (fd == -1)
 		return -1;
-	/* Root writes into the spool of the service's user. */
-	if ((flags & O_CREAT) != 0 && geteuid() != spool_owner(spool))
-		(void)!fchown(fd, spool_owner(spool), (gid_t)-1);
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
 	    st.st_uid == spool_owner(spool))
 		return fd;

@@ -79,10 +79,10 @@ open_folder(struct spool *s, enum folder folder, struct failure *f)
 	bool is_new = mkdirat(s->fd, name, 0700) == 0;
 	int r;
 
-	if (is_new && geteuid() != s->owner)
-		(void)!fchownat(
-		    s->fd, name, s->owner, s->group, AT_SYMLINK_NOFOLLOW);
 	s->folders[folder] = openat(s->fd, name, flags);
+	/* By its descriptor: the name is in the hands of the owner. */
+	if (s->folders[folder] != -1 && is_new && geteuid() != s->owner)
+		(void)!fchown(s->folders[folder], s->owner, s->group);
 	if (s->folders[folder] == -1)
 		r = failure_os(f, FAILURE_CONFIG, errno, "open %s", path);
 	else if (is_new && fsync(s->fd) == -1)

@@ -42,20 +42,28 @@ set_up(void **state)
 	return 0;
 }
 
+static void
+remove_folders(const struct fixture *x)
+{
+	static const char *const folders[] = { "queue", "failed", "incoming",
+		"journal" };
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		(void)snprintf(
+		    path, sizeof(path), "%s/%s", x->directory, folders[i]);
+		(void)rmdir(path);
+	}
+}
+
 static int
 tear_down(void **state)
 {
-	static const char *const folders[] = { "queue", "failed", "incoming",
-		"journal", "" };
 	struct fixture *x = *state;
-	char command[128];
 
 	spool_free(&x->spool);
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		(void)snprintf(command, sizeof(command), "%s/%s", x->directory,
-		    folders[i]);
-		(void)rmdir(command);
-	}
+	remove_folders(x);
+	(void)rmdir(x->directory);
 	return 0;
 }
 
@@ -510,6 +518,43 @@ test_odd_journals_do_no_harm(void **state)
 	remove_message(x, id);
 }
 
+/* Whoever the spool belongs to gets no file of root's by a link to it. */
+static void
+test_root_gives_away_what_it_made_only(void **state)
+{
+	struct fixture *x = *state;
+	struct spool_id id = { 1, 1 };
+	char name[SPOOL_NAME_SIZE];
+	struct stat st;
+	int fd;
+
+	if (geteuid() != 0)
+		skip();
+	spool_free(&x->spool);
+	remove_folders(x);
+	assert_int_equal(chown(x->directory, 1, 1), 0);
+	assert_int_equal(spool_open(x->directory, true, &x->spool, &x->f), 0);
+	fd = spool_journal_fd(x->spool);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_uid, 1);
+	spool_name(id, name);
+	append_raw(x, id, "root's\n");
+	assert_int_equal(linkat(fd, name, fd, "root's", 0), 0);
+	assert_int_equal(journal_reserve(x->spool, id, 1, &x->f), -1);
+	assert_int_equal(fstatat(fd, "root's", &st, 0), 0);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(unlinkat(fd, "root's", 0), 0);
+	/* The other name is gone: it is still not one that root has made. */
+	assert_int_equal(journal_reserve(x->spool, id, 1, &x->f), -1);
+	assert_int_equal(fstatat(fd, name, &st, 0), 0);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(unlinkat(fd, name, 0), 0);
+	assert_int_equal(journal_reserve(x->spool, id, 1, &x->f), 0);
+	assert_int_equal(fstatat(fd, name, &st, 0), 0);
+	assert_int_equal(st.st_uid, 1);
+	assert_int_equal(unlinkat(fd, name, 0), 0);
+}
+
 static void
 test_journals_of_nobody_are_removed(void **state)
 {
@@ -548,6 +593,7 @@ main(void)
 		TEST(test_room_that_is_kept_is_not_seen),
 		TEST(test_a_torn_line_is_ignored),
 		TEST(test_odd_journals_do_no_harm),
+		TEST(test_root_gives_away_what_it_made_only),
 		TEST(test_journals_of_nobody_are_removed),
 	};
 
