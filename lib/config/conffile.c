@@ -265,7 +265,9 @@ conffile_read(
 
 	buf_init_secret(text, CONFFILE_MAX_BYTES);
 	fd = openfile_read(path,
-	    "sendmail365.conf(5) begins with an example of four lines", &st, f);
+	    "\"sendmail365 setup\" writes it, and sendmail365.conf(5) begins "
+	    "with an example",
+	    &st, f);
 	if (fd == -1)
 		return -1;
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)

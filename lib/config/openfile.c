@@ -62,7 +62,8 @@ refuse_unreadable(const char *path, struct failure *f)
 	if (stat(path, &st) == -1)
 		return failure_set(f, FAILURE_CONFIG,
 		    "%s: user %s cannot enter its directory; run this as "
-		    "a user who can",
+		    "root or another user who can; where the service runs, "
+		    "sendmail sends without",
 		    path, us);
 	if (openfile_is_service())
 		return failure_set(f, FAILURE_CONFIG,

@@ -1666,8 +1666,8 @@ test_files_that_are_refused(void **state)
 	char *want;
 
 	assert_load_refused(place,
-	    ": there is no such file; sendmail365.conf(5) begins with an "
-	    "example of four lines");
+	    ": there is no such file; \"sendmail365 setup\" writes it, and "
+	    "sendmail365.conf(5) begins with an example");
 	assert_int_equal(mkdir(place->file, 0755), 0);
 	assert_load_refused(place, ": this is not a regular file");
 	assert_int_equal(rmdir(place->file), 0);
