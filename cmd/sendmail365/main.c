@@ -58,11 +58,9 @@ print_help(FILE *to, int status)
 	return status;
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
-	proc_harden();
-	proc_drop_environment();
 	if (argc < 2)
 		return print_help(stderr, EX_USAGE);
 	for (size_t i = 0; i < N_COMMANDS; i++)
@@ -76,4 +74,21 @@ main(int argc, char **argv)
 	}
 	(void)fprintf(stderr, "sendmail365: unknown command \"%s\"\n", argv[1]);
 	return print_help(stderr, EX_USAGE);
+}
+
+int
+main(int argc, char **argv)
+{
+	int status;
+
+	proc_harden();
+	proc_drop_environment();
+	status = run(argc, argv);
+	/* Who asked has not been told, as when the disk is full. */
+	if (status == EX_OK && (fflush(stdout) == EOF || ferror(stdout) != 0)) {
+		(void)fprintf(stderr,
+		    "sendmail365: fatal: cannot write to standard output\n");
+		return EX_IOERR;
+	}
+	return status;
 }

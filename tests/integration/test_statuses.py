@@ -1,11 +1,13 @@
 """Each failure has its exit status and one line with cause and cure."""
 import os
 import socket
+import subprocess
 
 import pytest
 
 from fake365 import ALERTS, Rule, Scenario
-from support import BOSS, HEADER, MESSAGE, STALL, assert_fatal, assert_sent
+from support import (BOSS, BUILD, HEADER, MESSAGE, STALL, assert_fatal,
+                     assert_sent)
 
 EX_USAGE = 64
 EX_DATAERR = 65
@@ -446,3 +448,16 @@ def test_scenarios_are_what_they_say():
     """A misspelt phase would make a test that shows nothing."""
     with pytest.raises(ValueError):
         Scenario(Rule("tokem", "error", 1))
+
+
+@pytest.mark.parametrize("words", [
+    ["check"], ["explain", ALERTS], ["explain", "5.7.139"], ["verify", BOSS],
+    ["queue", "list"], ["setup", "--print"], ["--version"], ["--help"],
+], ids=" ".join)
+def test_what_cannot_be_printed_is_no_success(mail, words):
+    command = [BUILD / "sendmail365", *words]
+    if not words[0].startswith("-"):
+        command[2:2] = ["-C", mail.config]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 74, done.stderr
