@@ -297,7 +297,7 @@ def examples():
 @pytest.mark.parametrize("number", range(7))
 def test_examples_of_the_documents(mail, number):
     (mail.directory / "secrets").mkdir()
-    for name in ["client-secret", "secrets/client-secret",
+    for name in ["client-secret", "secrets/client-secret", "secrets/shop",
                  "secrets/sendgrid-key"]:
         path = mail.directory / name
         path.write_text("secret\n")
