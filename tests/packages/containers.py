@@ -50,7 +50,7 @@ def _shell(script, *arguments):
 MAKE_BASE = """
 b inspect --type image "$1" >/dev/null 2>&1 && exit
 container=$(b from scratch)
-cp -a "$2/." "$(b mount "$container")"
+cp -ax "$2/." "$(b mount "$container")"
 b umount "$container" >/dev/null
 b commit --quiet --rm "$container" "$1"
 """

@@ -71,7 +71,9 @@ class Root:
         self.layers = layers
         self.size = size
         self.shared = shared
-        self.scratch = Path(tempfile.mkdtemp(prefix="root-"))
+        scratch = KEPT / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.scratch = Path(tempfile.mkdtemp(dir=scratch))
         self.scratch.chmod(0o755)
         self.upper = upper or self.scratch / "upper"
         self.holder = None
@@ -84,9 +86,9 @@ class Root:
             folder.chmod(0o755)
         lowers = ":".join(str(layer) for layer in reversed(self.layers))
         self.holder = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork",
-             "--kill-child", "sh", "-c", SET_UP, "sh", merged, lowers,
-             self.upper, work, self.size, *self.shared],
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid",
+             "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c", SET_UP,
+             "sh", merged, lowers, self.upper, work, self.size, *self.shared],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout.readline() == "ready\n", "no root was made"
         children = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}"
@@ -185,9 +187,12 @@ def base():
     """A Debian of required packages and apt, as installed a minute ago."""
 
     def build(folder):
+        # What it mounts is gone with its namespace: who copied this root
+        # would copy all of /proc otherwise.
         subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root",
-             "--format=directory", "--skip=cleanup/apt/lists",
+            ["unshare", "--mount", "mmdebstrap", "--quiet",
+             "--variant=minbase", "--mode=root", "--format=directory",
+             "--skip=cleanup/apt/lists",
              "--dpkgopt=force-unsafe-io", SUITE, folder], check=True)
 
     return _make(KEPT / SUITE, build)
