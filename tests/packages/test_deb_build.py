@@ -28,8 +28,8 @@ def test_archive_makes_itself(tmp_path):
     archive, tree = unpack(tmp_path, "elsewhere")
     assert not (tree / ".git").exists()
     done = subprocess.run(
-        ["sh", "-c", "umask 077; make dist"], cwd=tree, text=True,
-        stdout=subprocess.PIPE, env={**os.environ, "TZ": "Asia/Tokyo"})
+        ["sh", "-c", "umask 077; make --no-print-directory dist"], cwd=tree,
+        text=True, stdout=subprocess.PIPE, env={**os.environ, "TZ": "Asia/Tokyo"})
     assert done.returncode == 0
     again = tree / done.stdout.split()[-1]
     assert again.read_bytes() == archive.read_bytes()
