@@ -73,7 +73,7 @@ PACKAGE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null)
 PACKAGE_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lresolv
 
 ALL_CFLAGS = -std=c17 $(DEFINES) -Ilib $(WARNINGS) $(HARDENING) \
-    -ffile-prefix-map=$(CURDIR)/= $(PACKAGE_CFLAGS) $(CFLAGS)
+    '-ffile-prefix-map=$(CURDIR)/=' $(PACKAGE_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(HARDENING) -pie -Wl,-z,relro,-z,now,-z,noexecstack \
     -Wl,--as-needed $(LDFLAGS)
 
