@@ -108,3 +108,15 @@ def test_all_scripts_can_run_twice(debs):
         for words in ["remove"], ["remove"], ["purge"], ["purge"]:
             host.run([f"{info}.postrm", *words])
         assert not host.exists(SPOOL) and not host.exists(STATE)
+
+
+def test_another_root_is_purged_and_not_this_one(debs):
+    with Host(*dependencies(debs["sendmail365"])) as host:
+        host.install(debs["sendmail365"])
+        host.run(f"mkdir -p /srv{SPOOL}/queue /srv{STATE}; "
+                 f"touch /srv{SPOOL}/queue/1")
+        info = "/var/lib/dpkg/info/sendmail365"
+        said = host.run([f"{info}.postrm", "purge"], DPKG_ROOT="/srv").stdout
+        assert f"deleting /srv{SPOOL}: the queue, with 1 message " in said
+        assert not host.exists(f"/srv{SPOOL}")
+        assert_works(host)

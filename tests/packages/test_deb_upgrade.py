@@ -117,6 +117,16 @@ def test_remove_keeps_and_reinstall_goes_on(old, debs):
     assert_all_arrive(old)
 
 
+def test_a_queue_of_another_number_is_the_services_again(old, debs):
+    old.apt("remove", "sendmail365")
+    old.run("userdel sendmail365 && useradd --system somebody-else")
+    said = old.install(debs["sendmail365"]).stdout
+    assert "Creating user 'sendmail365'" in said
+    strangers = ["find", SPOOL, STATE, "!", "-user", "sendmail365"]
+    assert old.run(strangers).stdout == ""
+    assert_all_arrive(old)
+
+
 def everything(host):
     """All names of the host but what apt and dpkg keep for themselves."""
     others = ["/proc", "/dev", "/tmp", "/root", "/var/lib/dpkg", "/var/lib/apt",
@@ -164,6 +174,36 @@ def test_purge_of_an_empty_queue_does_not_alarm(debs):
         said = host.apt("purge", "sendmail365").stdout
         assert f"deleting {SPOOL}: the queue, which is empty\n" in said
         assert not host.exists("/etc/sendmail365")
+
+
+def test_purge_deletes_behind_a_link_and_in_a_mount(debs):
+    with Host(*dependencies(debs["sendmail365"])) as host:
+        host.run(f"mkdir -m 0700 /srv/spool {STATE}; ln -s /srv/spool {SPOOL}; "
+                 f"mount -t tmpfs tmpfs {STATE}")
+        host.install(debs["sendmail365"])
+        for folder in "/srv/spool", STATE:
+            assert host.describe(folder) == "0700 sendmail365 sendmail365"
+        host.run(f"mkdir {SPOOL}/queue; touch {SPOOL}/queue/1 {STATE}/token")
+        said = host.apt("purge", "sendmail365").stdout
+        assert f"deleting {SPOOL}: the queue, with 1 message " in said
+        assert f"{STATE} stays: it is in use\n" in said
+        assert host.status() == ""
+        assert host.run(["find", "/srv/spool", STATE, "-mindepth", "1"]
+                        ).stdout == ""
+        assert not host.exists(SPOOL)
+
+
+def test_no_copy_of_a_secret_outlives_a_removal(debs):
+    with Host(*with_callers()) as host:
+        host.install(debs["sendmail365"])
+        host.configure()
+        host.run([INIT, "start"])
+        copy = "/run/sendmail365-credentials/secrets_client-secret"
+        assert host.exists(copy)
+        # A machine that lets no package stop a service.
+        host.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
+        host.apt("remove", "sendmail365")
+        assert not host.exists(copy.rpartition("/")[0])
 
 
 def with_mta(deb, name):
