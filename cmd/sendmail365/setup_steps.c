@@ -29,7 +29,21 @@ is_plain(struct span s)
 	return true;
 }
 
-/* In single quotes nothing has a meaning but they themselves. */
+/* How long a single quote is that s begins with, or 0: U+2018 to U+201B are
+ * some as well. */
+static size_t
+quote_length(struct span s)
+{
+	if (s.len > 0 && s.s[0] == '\'')
+		return 1;
+	return s.len >= 3 && memcmp(s.s, "\xe2\x80", 2) == 0 &&
+		(unsigned char)s.s[2] >= 0x98 && (unsigned char)s.s[2] <= 0x9b
+	    ? 3
+	    : 0;
+}
+
+/* In single quotes nothing has a meaning but they themselves, which count once
+ * where they stand twice. */
 static char *
 quoted(struct span s)
 {
@@ -40,8 +54,9 @@ quoted(struct span s)
 	buf_init(&b, WORD_MAX);
 	(void)buf_putc(&b, '\'');
 	for (size_t i = 0; i < s.len; i++) {
-		if (s.s[i] == '\'')
-			(void)buf_putc(&b, '\'');
+		const struct span rest = { s.s + i, s.len - i };
+
+		(void)buf_add(&b, rest.s, quote_length(rest));
 		(void)buf_putc(&b, s.s[i]);
 	}
 	(void)buf_putc(&b, '\'');

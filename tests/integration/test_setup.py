@@ -159,6 +159,13 @@ def test_steps_quote_what_a_shell_would_read(target):
             in done.stdout)
 
 
+def test_steps_quote_what_powershell_takes_for_a_quote(target):
+    done = target.run(*target.needed(user="o’x&y‛z‟@contoso.example"))
+    assert done.returncode == 0, done.stderr
+    assert ("-Identity 'o’’x&y‛‛z‟@contoso.example' "
+            in done.stdout.decode())
+
+
 def test_steps_for_other_senders(target):
     done = target.run(*target.needed(),
                       "--set", "account.send_as=a@x.example, @y.example")
