@@ -336,7 +336,7 @@ questions_test(const struct settings *settings)
 	buf_init(&answer, ASK_ANSWER_MAX);
 	while (ask_line("When that is done: send a test mail to (-: none)",
 		   suggestion, &answer, &f) == 0 &&
-	    strcmp(answer.s, "-") != 0 && out == NULL) {
+	    strcmp(answer.s, "-") != 0) {
 		if (value_parse_address(buf_view(&answer), &m, &f) == 0) {
 			mailbox_done(&m);
 			out = xstrdup(answer.s);
