@@ -71,7 +71,12 @@ def test_broken_configuration_leaves_the_old_service(old, debs):
     right = old.read(CONFIG)
     old.write(CONFIG, right + "\n[quue]\nlifetime = 5d\n")
     before, first = kept(old), pid(old)
+    # One of root's own is not the service's.
+    own = "/root/.config/sendmail365/sendmail365.conf"
+    old.run(["mkdir", "-p", "/root/.config/sendmail365"])
+    old.write(own, right)
     said = old.install(debs["sendmail365"]).stdout
+    old.run(["rm", own])
     line, = [one for one in said.splitlines() if "not restarted" in one]
     assert line.startswith("sendmail365: ")
     assert f"{CONFIG}:14: unknown section [quue]" in line
