@@ -156,21 +156,33 @@ is_default(
 	return is_same;
 }
 
+/* A mailbox whose domain was not cut short. */
+static int
+check_address(const char *answer, struct failure *f)
+{
+	struct mailbox m;
+	int r = value_parse_address(span_of(answer), &m, f);
+
+	if (r == -1)
+		return -1;
+	if (strchr(m.domain, '.') == NULL)
+		r = failure_set(f, FAILURE_CONFIG,
+		    "\"%s\" is no whole domain, such as contoso.com", m.domain);
+	mailbox_done(&m);
+	return r;
+}
+
 static int
 take_answer(struct settings *s, const struct question *q, const char *answer,
     struct failure *f)
 {
-	struct mailbox m;
-
 	if (is_default(s, q, answer))
 		return 0;
 	/* The file may have more there: {sender}, a list. */
-	if (strcmp(q->name, "account.user") == 0 ||
-	    strcmp(q->name, "aliases.root") == 0) {
-		if (value_parse_address(span_of(answer), &m, f) == -1)
-			return -1;
-		mailbox_done(&m);
-	}
+	if ((strcmp(q->name, "account.user") == 0 ||
+		strcmp(q->name, "aliases.root") == 0) &&
+	    check_address(answer, f) == -1)
+		return -1;
 	return settings_add(s, q->name, answer, f);
 }
 

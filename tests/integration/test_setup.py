@@ -738,6 +738,8 @@ def test_dialogue(target, open_terminal):
     t = open_terminal()
     t.answer("The mailbox", "alerts")
     t.expect("has no domain")
+    t.answer("The mailbox", "alerts@contoso")
+    t.expect('"contoso" is no whole domain')
     t.answer("The mailbox", "{sender}")
     t.answer("The mailbox", "")
     t.answer("The mailbox", f"  {ALERTS} ")
