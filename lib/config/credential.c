@@ -18,6 +18,8 @@
 #include "core/file.h"
 #include "core/service.h"
 
+#define SECRETS SENDMAIL365_SYSCONFDIR "/sendmail365/secrets/"
+
 bool
 config_secret_looks_like_id(struct span secret)
 {
@@ -72,7 +74,38 @@ config_credential_name(const char *path)
 
 /* ---- a file that cannot be read ---- */
 
-/* The file is there, or may be, and the service is not let in. */
+/* What the service is given copies of. */
+static bool
+is_copied(const char *path)
+{
+	return strncmp(path, SECRETS, sizeof(SECRETS) - 1) == 0;
+}
+
+/* Of a file that the service was given no copy of. */
+static void
+say_how_to_copy(const char *path, struct failure *f)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (is_copied(path))
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: the service has no copy of this file, and cannot "
+		    "read it itself; write the secret into it (no link), then "
+		    "%s, which gives it one",
+		    path, service_how_to_restart());
+	else
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: the service has no copy of this file, and cannot "
+		    "read it itself; move it into " SECRETS ", write "
+		    "secrets/%s into the configuration, then %s",
+		    path, slash != NULL ? slash + 1 : path,
+		    service_how_to_restart());
+}
+
+/*
+ * A file is there, or may be, and the service is not let in.  That anybody else
+ * is not is no mistake: they came while the service was away.
+ */
 static void
 say_how_to_let_in(const char *path, struct failure *f)
 {
@@ -81,10 +114,11 @@ say_how_to_let_in(const char *path, struct failure *f)
 	char *directory = xstrndup(path, len);
 
 	if (credential_directory() != NULL)
-		(void)failure_set(f, FAILURE_CONFIG,
-		    "%s: the service has no copy of this file, and cannot "
-		    "read it itself; write the secret into it (no link), then "
-		    "%s, which gives it one",
+		say_how_to_copy(path, f);
+	else if (!openfile_is_service() && is_copied(path))
+		(void)failure_set(f, FAILURE_LATER,
+		    "%s: this is for root and the service; sendmail sends "
+		    "without it where the service runs: %s, or try again later",
 		    path, service_how_to_restart());
 	else if (!openfile_is_service())
 		;

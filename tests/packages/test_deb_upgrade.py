@@ -132,6 +132,37 @@ def test_a_queue_of_another_number_is_the_services_again(old, debs):
     assert_all_arrive(old)
 
 
+def test_who_comes_between_stop_and_start_keeps_their_mail(old):
+    old.run([INIT, "stop"])
+    done = old.run("echo early | sendmail root", user="www-data", check=False)
+    assert done.returncode == 75
+    assert SECRET in done.stdout and "service sendmail365 restart" in done.stdout
+
+
+def test_made_by_hand_before(debs):
+    """A host from before there were packages."""
+    with Host(*with_callers()) as host:
+        host.run("useradd --system sendmail365; mkdir -p /etc/sendmail365; "
+                 "cp /bin/false /usr/sbin/sendmail; cd /usr/lib; "
+                 "ln -s ../sbin/sendmail sendmail")
+        host.run("mkdir -m 0700 /etc/sendmail365/secrets")
+        host.configure()
+        host.run("cd /etc/sendmail365; mv secrets/client-secret .; "
+                 "sed -i s,secrets/,, sendmail365.conf")
+        said = host.install(debs["sendmail365"]).stdout
+        assert host.status() == "installed"
+        assert host.run(["realpath", *NAMES]).stdout.split() == [FRONT_END] * 4
+        # It says what to do, and that works.
+        assert ("move it into /etc/sendmail365/secrets/, write "
+                "secrets/client-secret into the configuration") in said
+        host.run("cd /etc/sendmail365; mv client-secret secrets/; "
+                 "sed -i s,client-secret$,secrets/client-secret, "
+                 "sendmail365.conf")
+        host.run(["service", "sendmail365", "restart"])
+        host.send("as before", user="www-data")
+        assert host.received(1) == ["as before"]
+
+
 def everything(host):
     """All names of the host but what apt and dpkg keep for themselves."""
     others = ["/proc", "/dev", "/tmp", "/root", "/var/lib/dpkg", "/var/lib/apt",

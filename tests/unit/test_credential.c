@@ -249,8 +249,9 @@ test_a_credential_that_is_missing(void **state)
 	if (geteuid() != 0)
 		skip();
 	want = xasprintf("the service has no copy of this file, and cannot "
-			 "read it itself; write the secret into it (no link), "
-			 "then %s, which gives it one",
+			 "read it itself; move it into "
+			 "/etc/sendmail365/secrets/, write secrets/secret into "
+			 "the configuration, then %s",
 	    service_how_to_restart());
 	write_secret(place, span_of("s3cret"), 0600);
 	assert_int_equal(seteuid(NOBODY), 0);
