@@ -428,6 +428,19 @@ def unreadable_secret(compose):
     return compose.container("mail")
 
 
+def folder_as_secret(compose):
+    """What Docker mounts for a file that the host does not have."""
+    path = compose.folder / "client-secret"
+    path.unlink()
+    path.mkdir()
+    return compose.container("mail")
+
+
+def empty_secret(compose):
+    (compose.folder / "client-secret").write_text("")
+    return compose.container("mail")
+
+
 def no_tmpfs(compose):
     mail = without(compose, "/run/credentials")
     return mail
@@ -454,6 +467,8 @@ MISTAKES = [
     (others_configuration, "sendmail365.conf: it belongs to user 1000"),
     (unreadable_secret,
      "/run/secrets/client-secret: user 36500 cannot read it"),
+    (folder_as_secret, "/run/secrets/client-secret: this is a folder"),
+    (empty_secret, "secrets_?/?client-secret: .*empty"),
     (no_tmpfs, "/run/credentials/sendmail365: .* mount a tmpfs"),
     (foreign_volume, "/data: user 36500 may not write here"),
     (queue_of_another_user, "/data/spool: it does not belong to user 36500"),
