@@ -64,7 +64,7 @@ def test_upgrade_loses_nothing(old, debs):
     assert kept(old) == before
     assert pid(old) != first, "the old program still runs"
     assert_all_arrive(old)
-    assert old.queued() == 0
+    assert old.tenant.wait_for(lambda: old.queued() == 0, 30)
 
 
 def test_broken_configuration_leaves_the_old_service(old, debs):
