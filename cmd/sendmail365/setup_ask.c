@@ -14,6 +14,7 @@
 #include "core/failure.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/proc.h"
 
 /* Signals that end the program, held back while a question is open. */
 struct watch {
@@ -30,18 +31,15 @@ ask_is_possible(void)
 static int
 begin_watch(struct watch *w, struct failure *f)
 {
-	sigset_t ending;
+	sigset_t held;
 
-	(void)sigemptyset(&ending);
-	(void)sigaddset(&ending, SIGHUP);
-	(void)sigaddset(&ending, SIGINT);
-	(void)sigaddset(&ending, SIGQUIT);
-	(void)sigaddset(&ending, SIGTERM);
-	w->fd = signalfd(-1, &ending, SFD_CLOEXEC);
-	if (w->fd == -1)
-		return failure_os(f, FAILURE_LATER, errno, "signalfd");
-	(void)sigprocmask(SIG_BLOCK, &ending, &w->before);
-	return 0;
+	proc_hold_ending(&held, &w->before);
+	w->fd = signalfd(-1, &held, SFD_CLOEXEC);
+	if (w->fd != -1)
+		return 0;
+	(void)failure_os(f, FAILURE_LATER, errno, "signalfd");
+	(void)sigprocmask(SIG_SETMASK, &w->before, NULL);
+	return -1;
 }
 
 /* A signal that came and was not taken ends the program here. */

@@ -14,6 +14,7 @@
 #include "core/alloc.h"
 #include "core/failure.h"
 #include "core/file.h"
+#include "core/proc.h"
 
 #define SECRETS "secrets"
 
@@ -361,19 +362,6 @@ take_back(struct writing *w)
 		(void)rmdir(w->place->directory);
 }
 
-static void
-block_signals(sigset_t *before)
-{
-	sigset_t ending;
-
-	(void)sigemptyset(&ending);
-	(void)sigaddset(&ending, SIGHUP);
-	(void)sigaddset(&ending, SIGINT);
-	(void)sigaddset(&ending, SIGQUIT);
-	(void)sigaddset(&ending, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &ending, before);
-}
-
 int
 setup_write(const struct setup_place *p, const struct setup_files *files,
     struct failure *f)
@@ -385,10 +373,10 @@ setup_write(const struct setup_place *p, const struct setup_files *files,
 		.secrets_fd = -1,
 		.new_name = xasprintf("%s.new", p->name),
 	};
-	sigset_t before;
+	sigset_t held, before;
 	int r;
 
-	block_signals(&before);
+	proc_hold_ending(&held, &before);
 	r = open_directory(&w, f);
 	if (r == 0)
 		r = write_secret(&w, f);

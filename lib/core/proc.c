@@ -98,3 +98,14 @@ proc_close_inherited(void)
 	/* Where the kernel does not know it they stay open, as they were. */
 	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 }
+
+void
+proc_hold_ending(sigset_t *out_held, sigset_t *out_before)
+{
+	(void)sigemptyset(out_held);
+	(void)sigaddset(out_held, SIGHUP);
+	(void)sigaddset(out_held, SIGINT);
+	(void)sigaddset(out_held, SIGQUIT);
+	(void)sigaddset(out_held, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, out_held, out_before);
+}

@@ -4,6 +4,8 @@
 #ifndef CORE_PROC_H
 #define CORE_PROC_H
 
+#include <signal.h>
+
 /*
  * Repair the world that the caller gave: descriptors 0 to 2 open (on
  * /dev/null), umask 077, no core dumps, SIGPIPE ignored, signals that end a
@@ -24,5 +26,11 @@ void proc_drop_environment(void);
  * not keep somebody's pipe or listener open.
  */
 void proc_close_inherited(void);
+
+/*
+ * Hold back the signals with which people and the system end a program, which
+ * are put into *out_held, until the mask is *out_before again.
+ */
+void proc_hold_ending(sigset_t *out_held, sigset_t *out_before);
 
 #endif
