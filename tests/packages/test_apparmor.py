@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from installed import TOP, Host, why_not
-from test_units import Service, use_for_real, wait_until
+from test_units import Service, trace_real_use
 
 reason = why_not() or (
     None if shutil.which("apparmor_parser") else "no apparmor_parser")
@@ -228,17 +228,8 @@ STRACE = ("strace", "-f", "-q", "-y", "-s", "300", "-e",
 
 
 def test_the_service_keeps_to_its_profile(host, rules, tmp_path):
-    service = Service(host, tmp_path)
-    trace = "/var/log/trace"
-    service.start("strace", "-D", *STRACE[1:], "-o", trace)
-    try:
-        use_for_real(service)
-    finally:
-        service.stop()
-    first = host.run(["head", "-n", "1", trace]).stdout.split()[0]
-    wait_until(lambda: re.search(rf"^{first} +\+\+\+ exited",
-                                 host.read(trace), re.M))
-    seen = check(rules, host.read(trace).splitlines(), is_service=True)
+    lines = trace_real_use(host, Service(host, tmp_path), *STRACE[1:])
+    seen = check(rules, lines, is_service=True)
     for path in ("/run/credentials/sendmail365.service/secrets_client-secret",
                  "/etc/sendmail365/sendmail365.conf"):
         assert (SERVE, path) in seen

@@ -234,17 +234,12 @@ def use_for_real(service):
     assert service.process.wait(STUCK) == 0, service.log()
 
 
-@pytest.fixture(scope="module")
-def traced(host, tmp_path_factory):
+def trace_real_use(host, service, *options):
     """The lines of strace of all that use_for_real() makes the service do."""
-    directory = tmp_path_factory.mktemp("traced")
-    host.configure(log={"to": "stderr", "level": "debug"})
-    service = Service(host, directory)
     # /tmp of the host is another one.
     trace = "/var/log/trace"
     # -D: its parent is whom the socket is for.
-    service.start("strace", "-D", "-f", "-q", "-y", "-s", "200",
-                  "-o", trace)
+    service.start("strace", "-D", *options, "-o", trace)
     try:
         use_for_real(service)
     finally:
@@ -252,8 +247,17 @@ def traced(host, tmp_path_factory):
     first = host.run(["head", "-n", "1", trace]).stdout.split()[0]
     wait_until(lambda: re.search(rf"^{first} +\+\+\+ exited with 0",
                                  host.read(trace), re.M))
-    lines = [re.sub(r"^\d+ +", "", line)
-             for line in host.read(trace).splitlines()]
+    return host.read(trace).splitlines()
+
+
+@pytest.fixture(scope="module")
+def traced(host, tmp_path_factory):
+    """What the service does in real use, from its own start on."""
+    directory = tmp_path_factory.mktemp("traced")
+    host.configure(log={"to": "stderr", "level": "debug"})
+    service = Service(host, directory)
+    lines = [re.sub(r"^\d+ +", "", line) for line in trace_real_use(
+        host, service, "-f", "-q", "-y", "-s", "200")]
     at = [i for i, line in enumerate(lines)
           if line.startswith('execve("/usr/sbin/sendmail365"')]
     return lines[at[0]:]
