@@ -383,33 +383,42 @@ keep_old(const struct manager *m, struct failure *f)
 	service_notify(state);
 }
 
+/* Put what the file says now in the place of the old configuration. */
+static int
+renew_config(struct manager *m, struct failure *f)
+{
+	struct config *fresh = NULL;
+
+	if (config_load(m->config_path, &fresh, f) == -1)
+		return -1;
+	if (strcmp(fresh->queue_directory, m->config->queue_directory) != 0) {
+		config_free(&fresh);
+		return failure_set(f, FAILURE_CONFIG,
+		    "[queue] directory changes with a restart only");
+	}
+	config_free(&m->config);
+	m->config = fresh;
+	return 0;
+}
+
 static void
 reload(struct manager *m)
 {
-	struct config *fresh = NULL;
 	struct failure f;
+	int r;
 
 	service_notify("RELOADING=1");
-	/* Whatever becomes of the configuration: logrotate asks for this. */
+	r = renew_config(m, &f);
+	/* Whatever became of the configuration: logrotate asks for this. */
 	manager_open_log(m);
-	if (m->config->log_to.file != NULL)
+	/* Who has the old one, or the old file, ends when its work is done. */
+	if (r == 0 || m->config->log_to.file != NULL)
 		retire_all(m);
-	if (config_load(m->config_path, &fresh, &f) == -1) {
-		keep_old(m, &f);
-	} else if (strcmp(fresh->queue_directory, m->config->queue_directory) !=
-	    0) {
-		(void)failure_set(&f, FAILURE_CONFIG,
-		    "[queue] directory changes with a restart only");
-		keep_old(m, &f);
-		config_free(&fresh);
-	} else {
-		config_free(&m->config);
-		m->config = fresh;
-		manager_open_log(m);
-		/* Who has the old one ends when its work is done. */
-		retire_all(m);
+	if (r == 0) {
 		log_info("the configuration was read again");
 		service_notify("READY=1\nSTATUS=Taking messages");
+	} else {
+		keep_old(m, &f);
 	}
 	dispatch_hurry(m);
 }
