@@ -1,8 +1,9 @@
 # sendmail365: build, test, install.  "make help" lists the targets.
 #
 # Switches: V=1 shows commands; WERROR=1; SANITIZE=1 builds with ASan and UBSan
-# into build/sanitize; PREFIX BINDIR SBINDIR LIBDIR LIBEXECDIR MANDIR UNITDIR SYSCONFDIR LOCALSTATEDIR DESTDIR as
-# usual; CFLAGS and LDFLAGS come after ours and do not replace them.
+# into build/sanitize; PREFIX BINDIR SBINDIR LIBDIR LIBEXECDIR MANDIR UNITDIR
+# SYSCONFDIR LOCALSTATEDIR DESTDIR as usual; CFLAGS and LDFLAGS come after ours
+# and do not replace them.
 
 # The changelog is the one place of the version and of the time that packages
 # bear.
