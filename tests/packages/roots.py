@@ -55,9 +55,13 @@ if [ -n "$shared" ]; then
 	mkdir -p "$root$here"
 	mount --bind "$shared" "$root$here"
 fi
-echo ready
-# The shell that waits buries what its children leave, as init does.
-exec chroot "$root" sh -c 'sleep infinity & wait'
+# Whoever enters finds no way to the machine's own root: it is mounted no more.
+cd "$root"
+pivot_root . .
+umount -l .
+# It is ready from here on, and not before.  The shell that waits buries what
+# its children leave, as init does.
+exec chroot . sh -c 'echo ready; sleep infinity & wait'
 """
 
 
