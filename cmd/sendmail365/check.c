@@ -1,9 +1,12 @@
 #include "check.h"
 
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sysexits.h>
@@ -11,6 +14,7 @@
 
 #include <openssl/types.h>
 
+#include "as_service.h"
 #include "command.h"
 #include "config/cloud.h"
 #include "config/config.h"
@@ -45,16 +49,24 @@ check_loses_passwords(const struct account *account)
 	    strcasecmp(host, "smtp-mail.outlook.com") == 0;
 }
 
+/* NULL: none is needed. */
+static const char *
+secret_file(const struct account *account)
+{
+	if (account->auth == AUTH_NONE)
+		return NULL;
+	return account->auth == AUTH_CLIENT_SECRET ? account->client_secret_file
+						   : account->password_file;
+}
+
 static int
 check_secret(const struct account *account, struct failure *f)
 {
-	const char *path = account->auth == AUTH_CLIENT_SECRET
-	    ? account->client_secret_file
-	    : account->password_file;
+	const char *path = secret_file(account);
 	struct buf secret;
 	int r;
 
-	if (account->auth == AUTH_NONE)
+	if (path == NULL)
 		return 0;
 	buf_init_secret(&secret, TOKEN_MAX_BYTES);
 	r = config_read_secret(path, &secret, f);
@@ -78,8 +90,10 @@ static int
 check_certificates(const char *ca_file, struct failure *f)
 {
 	SSL_CTX *tls = NULL;
-	int r = tls_context_new(ca_file, &tls, f);
+	int r = config_check_ca_file(ca_file, f);
 
+	if (r == 0)
+		r = tls_context_new(ca_file, &tls, f);
 	tls_context_free(&tls);
 	return r;
 }
@@ -91,6 +105,67 @@ check_account(const struct account *account, struct failure *f)
 		return -1;
 	return check_certificates(account->ca_file, f);
 }
+
+/* ---- with the rights of the service ---- */
+
+/* as_service_look */
+static int
+read_secret(const char *path, struct failure *f)
+{
+	struct buf secret;
+	int r = config_read_secret(path, &secret, f);
+
+	buf_done(&secret);
+	return r;
+}
+
+/* The service's own view of a file that was found to be right; it may have a
+ * copy of it. */
+static void
+warn_if(const struct config *config, const char *path, as_service_look *look)
+{
+	struct failure f;
+	char *text;
+
+	if (path == NULL || config_is_copied(path) ||
+	    as_service(look, path, &f) == 0)
+		return;
+	text = xasprintf("warning: %s", f.text);
+	say(config->path, text);
+	free(text);
+}
+
+/* What is in the way of the log alone; it goes to syslog then.  Its usual
+ * directory is made when the service starts. */
+static void
+check_log(const struct config *config)
+{
+	static const char usual[] = LOG_DIRECTORY;
+	const char *file = config->log_to.file;
+	const size_t len = sizeof(usual) - 1;
+	struct stat st;
+
+	if (file == NULL ||
+	    (strncmp(file, usual, len) == 0 &&
+		strrchr(file, '/') == file + len && lstat(usual, &st) == -1))
+		return;
+	warn_if(config, file, log_check_file);
+}
+
+static void
+check_service(const struct config *config)
+{
+	for (size_t i = 0; i < config->account_count; i++) {
+		const struct account *a = &config->accounts[i];
+
+		warn_if(config, secret_file(a), read_secret);
+		warn_if(config, a->ca_file, config_check_ca_file);
+	}
+	warn_if(config, config->direct_send.ca_file, config_check_ca_file);
+	check_log(config);
+}
+
+/* ---- aliases ---- */
 
 /* aliases_report */
 static void
@@ -155,6 +230,7 @@ check_config(const struct config *config, struct failure *f)
 	if (config->direct_send.is_enabled &&
 	    check_certificates(config->direct_send.ca_file, f) == -1)
 		return -1;
+	check_service(config);
 	return check_aliases(config, f);
 }
 

@@ -201,6 +201,15 @@ void config_free(struct config **config);
  */
 int config_read_secret(const char *path, struct buf *out, struct failure *f);
 
+/* Is this one of the files that the service is given copies of? */
+bool config_is_copied(const char *path);
+
+/*
+ * Can this user read a ca_file, which may be NULL?  What is in it is not looked
+ * at.  FAILURE_CONFIG; the text names the cure.
+ */
+int config_check_ca_file(const char *path, struct failure *f);
+
 /*
  * The name of systemd's copy of a secret, which stays as it is until the
  * service is started again; a view into path.  NULL: this is the file itself.

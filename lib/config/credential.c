@@ -18,7 +18,8 @@
 #include "core/file.h"
 #include "core/service.h"
 
-#define SECRETS SENDMAIL365_SYSCONFDIR "/sendmail365/secrets/"
+#define SYSTEM  SENDMAIL365_SYSCONFDIR "/sendmail365/"
+#define SECRETS SYSTEM "secrets/"
 
 bool
 config_secret_looks_like_id(struct span secret)
@@ -74,9 +75,8 @@ config_credential_name(const char *path)
 
 /* ---- a file that cannot be read ---- */
 
-/* What the service is given copies of. */
-static bool
-is_copied(const char *path)
+bool
+config_is_copied(const char *path)
 {
 	return strncmp(path, SECRETS, sizeof(SECRETS) - 1) == 0;
 }
@@ -87,7 +87,7 @@ say_how_to_copy(const char *path, struct failure *f)
 {
 	const char *slash = strrchr(path, '/');
 
-	if (is_copied(path))
+	if (config_is_copied(path))
 		(void)failure_set(f, FAILURE_CONFIG,
 		    "%s: the service has no copy of this file, and cannot "
 		    "read it itself; write the secret into it (no link), then "
@@ -115,7 +115,7 @@ say_how_to_let_in(const char *path, struct failure *f)
 
 	if (credential_directory() != NULL)
 		say_how_to_copy(path, f);
-	else if (!openfile_is_service() && is_copied(path))
+	else if (!openfile_is_service() && config_is_copied(path))
 		(void)failure_set(f, FAILURE_LATER,
 		    "%s: this is for root and the service; sendmail sends "
 		    "without it where the service runs: %s, or try again later",
@@ -150,6 +150,54 @@ open_secret(const char *path, struct stat *st, struct failure *f)
 	if (fd == -1 && f->os_error == EACCES)
 		say_how_to_let_in(path, f);
 	return fd;
+}
+
+/* ---- certificates, which are nothing to hide ---- */
+
+static void
+say_how_to_publish(const char *path, struct failure *f)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash != NULL ? slash + 1 : path;
+	struct stat st;
+
+	if (config_is_copied(path) && credential_directory() != NULL)
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: the service has no copy of this file, and cannot "
+		    "read it itself; %s, which gives it one",
+		    path, service_how_to_restart());
+	else if (stat(path, &st) == 0)
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: this user cannot read these certificates, which are "
+		    "no secret; run: chmod a+r '%s'",
+		    path, path);
+	else
+		(void)failure_set(f, FAILURE_CONFIG,
+		    "%s: this user cannot enter the directory of these "
+		    "certificates, which are no secret; run: install -m 0644 "
+		    "'%s' " SYSTEM "%s, and write ca_file = " SYSTEM "%s",
+		    path, path, name, name);
+	f->os_error = EACCES;
+}
+
+int
+config_check_ca_file(const char *path, struct failure *f)
+{
+	struct stat st;
+	int fd;
+
+	if (path == NULL)
+		return 0;
+	fd = openfile_read(path,
+	    "write the certificates of the authorities to trust into it, or "
+	    "take ca_file out of the configuration for the system's",
+	    &st, f);
+	if (fd == -1 && f->os_error == EACCES)
+		say_how_to_publish(path, f);
+	if (fd == -1)
+		return -1;
+	fd_close(&fd);
+	return 0;
 }
 
 /* ---- what is in it ---- */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <paths.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +23,14 @@ enum {
 	LINE_SIZE = 2000,  /* what is formatted */
 	SHOWN_SIZE = 1004, /* what is written */
 	TIME_SIZE = 32,
-	FILE_MODE = 0640
+	FILE_MODE = 0640,
+	FILE_FLAGS =
+	    O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC
 };
+
+/* The cure for most of what is wrong with a directory. */
+static const char own_directory[] =
+    "a log file is to be in one of the service's own, such as " LOG_DIRECTORY;
 
 /* The one process-wide setting: where log lines of this process go. */
 static struct {
@@ -71,66 +78,159 @@ log_open(const char *ident, enum log_sink to, enum log_level level)
 
 /* ---- a file ---- */
 
-/* Nobody else can put another file in the place of this one. */
-static int
-open_directory(const char *path, struct failure *f)
+/* Whose process this is. */
+static const char *
+user_name(void)
 {
-	char *directory = xstrndup(path, (size_t)(strrchr(path, '/') - path));
-	int fd = open(directory[0] != '\0' ? directory : "/",
-	    O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
+	const struct passwd *pw = getpwuid(geteuid());
 
-	if (fd == -1 || fstat(fd, &st) == -1) {
-		(void)failure_os(f, FAILURE_CONFIG, errno, "%s", directory);
-		fd_close(&fd);
-	} else if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
-	    (st.st_uid != 0 && st.st_uid != geteuid())) {
-		(void)failure_set(f, FAILURE_CONFIG,
-		    "%s: others can write to this directory; a log file is to "
-		    "be in one of the service's own",
-		    directory);
-		fd_close(&fd);
-	}
-	free(directory);
-	return fd;
+	return pw != NULL ? pw->pw_name : "of this process";
 }
 
 static int
-open_in(int dirfd, const char *name)
+refuse_directory(const char *directory, int os_error, struct failure *f)
 {
-	const int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK |
-	    O_NOCTTY | O_CLOEXEC;
-	int fd = openat(dirfd, name, flags);
+	if (os_error == 0)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: others can write to this directory; %s", directory,
+		    own_directory);
+	if (os_error == ENOENT)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: there is no such directory; run: install -d -m 0750 "
+		    "-o %s '%s'",
+		    directory, user_name(), directory);
+	if (os_error == EACCES)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: user %s cannot make files there; %s", directory,
+		    user_name(), own_directory);
+	if (os_error == EROFS)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: the service cannot write there; %s, or run: systemctl "
+		    "edit sendmail365, and put ReadWritePaths=%s below "
+		    "[Service]",
+		    directory, own_directory, directory);
+	return failure_os(f, FAILURE_CONFIG, os_error, "%s", directory);
+}
 
-	if (fd != -1 || errno != ENOENT)
+/* One in which nobody else can put another file in the place of this one. */
+static int
+open_directory(const char *directory, struct failure *f)
+{
+	int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		(void)refuse_directory(directory, errno, f);
+	else if ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+	    (st.st_uid == 0 || st.st_uid == geteuid()))
 		return fd;
-	fd = openat(dirfd, name, flags | O_CREAT | O_EXCL, FILE_MODE);
+	else
+		(void)refuse_directory(directory, 0, f);
+	fd_close(&fd);
+	return -1;
+}
+
+static int
+refuse_file(
+    const char *path, const struct stat *st, int os_error, struct failure *f)
+{
+	if (S_ISLNK(st->st_mode))
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: this is a link, and none is followed; name the file "
+		    "itself, or run: rm '%s'",
+		    path, path);
+	if (S_ISDIR(st->st_mode))
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: this is a directory; name a file in it: "
+		    "to = %s/sendmail365.log",
+		    path, path);
+	if (!S_ISREG(st->st_mode) || st->st_nlink != 1)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: this is not a regular file of one name; move it "
+		    "away, and the service makes one",
+		    path);
+	if (os_error == EACCES)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: user %s cannot write to it; run: chown -h %s '%s'",
+		    path, user_name(), user_name(), path);
+	return failure_os(f, FAILURE_CONFIG, os_error, "%s", path);
+}
+
+/* The file as it is: -1 with a failure whose os_error is ENOENT for none. */
+static int
+open_present(int dirfd, const char *path, struct failure *f)
+{
+	const char *name = strrchr(path, '/') + 1;
+	int fd = openat(dirfd, name, FILE_FLAGS);
+	int os_error = errno;
+	struct stat st;
+	int r = fd != -1 ? fstat(fd, &st)
+			 : fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW);
+
+	if (r == -1)
+		(void)failure_os(f, FAILURE_CONFIG, errno, "%s", path);
+	else if (fd != -1 && S_ISREG(st.st_mode) && st.st_nlink == 1)
+		return fd;
+	else
+		(void)refuse_file(path, &st, os_error, f);
+	fd_close(&fd);
+	return -1;
+}
+
+/* Where it is not to be made, the directory in which it could be stands for
+ * it. */
+static int
+make_file(int dirfd, const char *path, bool makes)
+{
+	int fd;
+
+	if (!makes)
+		return faccessat(dirfd, ".", W_OK | X_OK, AT_EACCESS) == 0
+		    ? openat(dirfd, ".", O_PATH | O_CLOEXEC)
+		    : -1;
+	fd = openat(dirfd, strrchr(path, '/') + 1,
+	    FILE_FLAGS | O_CREAT | O_EXCL, FILE_MODE);
 	/* Whatever the umask is. */
 	if (fd != -1)
 		(void)fchmod(fd, FILE_MODE);
 	return fd;
 }
 
+static int
+open_file(const char *path, bool makes, struct failure *f)
+{
+	size_t len = (size_t)(strrchr(path, '/') - path);
+	char *directory = xstrndup(path, len > 0 ? len : 1);
+	int dirfd = open_directory(directory, f);
+	int fd = dirfd != -1 ? open_present(dirfd, path, f) : -1;
+
+	if (dirfd != -1 && fd == -1 && f->os_error == ENOENT) {
+		fd = make_file(dirfd, path, makes);
+		if (fd == -1)
+			(void)refuse_directory(directory, errno, f);
+	}
+	fd_close(&dirfd);
+	free(directory);
+	return fd;
+}
+
+int
+log_check_file(const char *path, struct failure *f)
+{
+	int fd = open_file(path, false, f);
+	int r = fd != -1 ? 0 : -1;
+
+	fd_close(&fd);
+	return r;
+}
+
 int
 log_open_file(const char *path, struct failure *f)
 {
-	int dirfd = open_directory(path, f);
-	struct stat st;
-	int fd;
+	int fd = open_file(path, true, f);
 
-	if (dirfd == -1)
-		return -1;
-	fd = open_in(dirfd, strrchr(path, '/') + 1);
-	if (fd == -1)
-		(void)failure_os(f, FAILURE_CONFIG, errno, "%s", path);
-	fd_close(&dirfd);
 	if (fd == -1)
 		return -1;
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
-		fd_close(&fd);
-		return failure_set(f, FAILURE_CONFIG,
-		    "%s: this is not a regular file of one name", path);
-	}
 	/* What it does not take goes there, also from a confined process. */
 	openlog(sink.ident, LOG_PID | LOG_NDELAY, LOG_MAIL);
 	tzset();

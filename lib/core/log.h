@@ -26,6 +26,9 @@ enum log_sink {
 	LOG_TO_SYSLOG
 };
 
+/* The place for log files, which the service's start makes. */
+#define LOG_DIRECTORY SENDMAIL365_LOCALSTATEDIR "/log/sendmail365"
+
 /*
  * Where a service's lines are read: standard error in the place of a syslog
  * that nobody listens to, as in most containers.
@@ -43,6 +46,9 @@ void log_open(const char *ident, enum log_sink to, enum log_level level);
  * to.  Returns 0; or -1, and the sink stays: FAILURE_CONFIG.
  */
 int log_open_file(const char *path, struct failure *f);
+
+/* Would log_open_file() do it?  Nothing is made.  FAILURE_CONFIG. */
+int log_check_file(const char *path, struct failure *f);
 
 /* Is this level written at all?  For callers whose text costs something. */
 bool log_is_on(enum log_level level);

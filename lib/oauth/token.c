@@ -118,6 +118,8 @@ post_form(const struct account *account, const struct buf *form,
 	int lifetime = 0;
 	int r;
 
+	if (config_check_ca_file(account->ca_file, f) == -1)
+		return -1;
 	buf_init(&url, ENTRA_URL_MAX);
 	if (entra_token_url(account, &url) == -1) {
 		buf_done(&url);

@@ -203,6 +203,8 @@ send_group(struct group *g)
 	int r = find_hosts(g, &hosts, &t.failure);
 
 	if (r == 0)
+		r = config_check_ca_file(d->ca_file, &t.failure);
+	if (r == 0)
 		r = tls_context_new(d->ca_file, &tls, &t.failure);
 	if (r == 0 && d->tls == DIRECT_TLS_ENCRYPT)
 		tls_context_trust_anyone(tls);

@@ -133,6 +133,8 @@ use_tls(struct submission *s, const struct account *account, struct failure *f)
 	tls_context_free(&s->tls);
 	free(s->ca_file);
 	s->ca_file = xstrdup(ca_file);
+	if (config_check_ca_file(account->ca_file, f) == -1)
+		return -1;
 	return tls_context_new(account->ca_file, &s->tls, f);
 }
 

@@ -101,7 +101,8 @@ tls_context_new(const char *ca_file, SSL_CTX **out, struct failure *f)
 		r = SSL_CTX_set_default_verify_paths(context);
 	if (r != 1) {
 		(void)failure_set(f, FAILURE_CONFIG,
-		    "%s: cannot be used as ca_file: %s",
+		    "%s: cannot be used as ca_file: %s; it must hold "
+		    "certificates in PEM form",
 		    ca_file != NULL ? ca_file : "the system's certificates",
 		    last_reason());
 		tls_context_free(&context);

@@ -1,5 +1,6 @@
 """check: what is wrong, where, and the cure; and nothing is sent with it."""
 import os
+import pwd
 import re
 import subprocess
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 
 from fake365 import ALERTS
 from support import (
-    BOSS, MESSAGE, OUTSIDER, STUCK, TOP, assert_fatal, assert_sent, configure,
-    line_of,
+    BOSS, BUILD, IS_PLAIN, MESSAGE, OUTSIDER, STUCK, TOP, assert_fatal,
+    assert_sent, configure, line_of,
 )
 
 README = TOP / "README.md"
@@ -427,7 +428,11 @@ def in_host_with_service_user(mail, *command):
         capture_output=True, stdin=subprocess.DEVNULL, timeout=STUCK)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+is_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can be another user")
+
+
+@is_root
 def test_root_reads_the_secret_of_the_service_and_not_its_configuration(mail):
     check = [mail.sendmail365_path, "check", "-C", mail.config]
     secret = mail.directory / "client-secret"
@@ -447,7 +452,7 @@ def test_root_reads_the_secret_of_the_service_and_not_its_configuration(mail):
         mail, *check).stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@is_root
 def test_the_service_is_told_how_it_may_read_a_secret(
         mail, other_user, tmp_path):
     other_user(mail)
@@ -464,3 +469,190 @@ def test_the_service_is_told_how_it_may_read_a_secret(
     os.chown(secret, SERVICE_UID, 0)
     result = in_host_with_service_user(mail, *check)
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.fixture
+def reachable(mail, tmp_path_factory):
+    """The service's user may go where the configuration is."""
+    base = tmp_path_factory.getbasetemp()
+    for path in (base.parent, base, mail.home, mail.directory,
+                 mail.tenant.path):
+        path.chmod(0o711)
+    os.chown(mail.directory / "client-secret", SERVICE_UID, 0)
+    return mail
+
+
+def warnings_of(mail, **sections):
+    """What root's check warns of, where it finds nothing wrong otherwise."""
+    configure(mail, "".join(
+        f"[{name}]\n{text}\n" for name, text in sections.items()))
+    os.chown(mail.directory / "client-secret", SERVICE_UID, 0)
+    Path(mail.config).chmod(0o644)
+    result = in_host_with_service_user(
+        mail, mail.sendmail365_path, "check", "-C", mail.config)
+    assert (result.returncode, result.stderr) == (0, b"")
+    *warnings, last = result.stdout.decode().splitlines()
+    assert last == f"{mail.config}: ok"
+    start = f"{mail.config}: warning: "
+    return [w.removeprefix(start) for w in warnings if w.startswith(start) and
+            "mail to root" not in w]
+
+
+@is_root
+@pytest.mark.parametrize("mode, cure", [
+    (0o644, None), (0o600, "run: chmod a+r '{path}'")])
+def test_ca_file_that_only_root_reads(reachable, mode, cure):
+    path = Path(reachable.tenant.ca_file)
+    path.chmod(mode)
+    found = warnings_of(reachable)
+    assert bool(found) == bool(cure)
+    if cure:
+        assert path.name in found[0] and cure.format(path=path) in found[0]
+
+
+@is_root
+@pytest.mark.skipif(
+    not IS_PLAIN or not all(p.stat().st_mode & 1 for p in BUILD.parents),
+    reason="others cannot use this build")
+def test_the_service_is_told_how_it_may_read_a_ca_file(reachable):
+    """What check says is what the caller of sendmail is told."""
+    path = Path(reachable.tenant.ca_file)
+    path.chmod(0o600)
+    configure(reachable, "")
+    Path(reachable.config).chmod(0o644)
+    own(reachable.directory / "client-secret")
+    for command in (["sendmail365", "check"], ["sendmail365", "submit", BOSS]):
+        program, name, *rest = command
+        result = in_host_with_service_user(
+            reachable, "setpriv", "--reuid", "sendmail365", "--clear-groups",
+            BUILD / program, name, "-C", reachable.config, *rest)
+        assert result.returncode == 78
+        assert f"run: chmod a+r '{path}'" in result.stderr.decode()
+
+
+@is_root
+def test_ca_file_whose_directory_is_closed(reachable):
+    folder = Path(reachable.tenant.ca_file).parent
+    folder.chmod(0o700)
+    [found] = warnings_of(reachable)
+    assert f"install -m 0644 '{folder}/ca.pem' /etc/sendmail365/ca.pem" in found
+
+
+@is_root
+def test_secret_that_only_root_reads(reachable):
+    """Not one of those that the service is given copies of."""
+    configure(reachable, "")
+    secret = reachable.directory / "client-secret"
+    os.chown(secret, 0, 0)
+    result = in_host_with_service_user(
+        reachable, reachable.sendmail365_path, "check", "-C", reachable.config)
+    assert f"run: chown sendmail365 '{secret}'" in result.stdout.decode()
+
+
+def own(path):
+    os.chown(path, SERVICE_UID, 0)
+
+
+def make_nothing(folder, file):
+    folder.rmdir()
+
+
+def make_own(folder, file):
+    own(folder)
+
+
+def make_file(folder, file):
+    file.touch()
+    own(file)
+
+
+def make_link(folder, file):
+    own(folder)
+    file.symlink_to("/dev/null")
+
+
+def make_second_name(folder, file):
+    own(folder)
+    file.touch()
+    file.with_name("other").hardlink_to(file)
+
+
+def make_fifo(folder, file):
+    own(folder)
+    os.mkfifo(file)
+    own(file)
+
+
+def make_folder(folder, file):
+    own(folder)
+    file.mkdir()
+
+
+def make_roots_file(folder, file):
+    own(folder)
+    file.touch(mode=0o644)
+
+
+def make_open(folder, file):
+    own(folder)
+    folder.chmod(0o775)
+
+
+def make_anothers(folder, file):
+    os.chown(folder, SERVICE_UID + 1, 0)
+
+
+LOG = {
+    "missing": (make_nothing, [
+        "there is no such directory",
+        "run: install -d -m 0750 -o sendmail365 '{folder}'"]),
+    "own": (make_own, None),
+    "own-file": (make_file, None),
+    "not-writable": (lambda folder, file: None, [
+        "{folder}: user sendmail365 cannot make files there",
+        "such as /var/log/sendmail365"]),
+    "link": (make_link, ["{file}: this is a link", "rm '{file}'"]),
+    "second-name": (make_second_name, ["{file}: this is not", "one name"]),
+    "fifo": (make_fifo, ["{file}: this is not", "move it away"]),
+    "folder": (make_folder, ["is a directory", "{file}/sendmail365.log"]),
+    "file-of-root": (make_roots_file, [
+        "user sendmail365 cannot write to it",
+        "run: chown -h sendmail365 '{file}'"]),
+    "open": (make_open, ["{folder}: others can write"]),
+    "folder-of-another": (make_anothers, ["{folder}: others can write"]),
+}
+
+
+@is_root
+@pytest.mark.parametrize("name", LOG)
+def test_log_file_is_looked_at(reachable, name):
+    """With the eyes of the service; and nothing is made."""
+    make, words = LOG[name]
+    folder = reachable.home / "logs"
+    file = folder / "mail.log"
+    folder.mkdir(mode=0o755)
+    make(folder, file)
+    before = sorted(folder.rglob("*"))
+    found = warnings_of(reachable, log=f"to = {file}")
+    assert sorted(folder.rglob("*")) == before
+    assert bool(found) == bool(words), found
+    for word in words or []:
+        assert word.format(folder=folder, file=file) in found[0]
+
+
+def test_log_file_without_a_service(mail):
+    """Who has no such user is the service."""
+    configure(mail, f"[log]\nto = {mail.home}/logs/mail.log\n")
+    result = mail.sendmail365("check")
+    assert result.returncode == 0
+    assert f"install -d -m 0750 -o {pwd.getpwuid(os.geteuid()).pw_name} " in (
+        result.stdout.decode())
+
+
+@pytest.mark.skipif(Path("/var/log/sendmail365").exists(), reason="it exists")
+def test_usual_log_directory_is_made_by_the_service(mail):
+    for name, is_usual in (("x.log", True), ("more/x.log", False)):
+        configure(mail, f"[log]\nto = /var/log/sendmail365/{name}\n")
+        result = mail.sendmail365("check")
+        assert result.returncode == 0
+        assert ("no such directory" not in result.stdout.decode()) == is_usual

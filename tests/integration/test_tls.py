@@ -85,9 +85,9 @@ def test_ca_file_replaces_the_system_for_the_token_endpoint(given, tmp_path):
 
 
 @pytest.mark.parametrize("content, words", [
-    (None, ["ca.pem", "cannot be used"]),
-    ("", ["ca.pem", "cannot be used"]),
-    ("no certificate\n", ["ca.pem", "cannot be used"]),
+    (None, ["ca.pem", "there is no such file", "take ca_file out"]),
+    ("", ["ca.pem", "cannot be used", "PEM"]),
+    ("no certificate\n", ["ca.pem", "cannot be used", "PEM"]),
 ], ids=["missing", "empty", "text"])
 def test_ca_file_that_is_none(given, tmp_path, content, words):
     path = tmp_path / "ca.pem"
