@@ -62,7 +62,7 @@ struct ipc {
 	union {
 		struct {
 			uint32_t uid;
-			bool is_admin; /* root, or the service's own user */
+			bool is_admin; /* no limit, and everybody's mail */
 			/* what the user may still queue */
 			uint64_t messages;
 			uint64_t bytes;

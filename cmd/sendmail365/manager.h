@@ -34,9 +34,15 @@ struct child {
 	int64_t idle_ms; /* since when it is not */
 };
 
+/* Who is at the other end of a connection. */
+struct caller {
+	uint32_t uid;
+	bool is_admin; /* no limit, and everybody's mail */
+};
+
 struct ingest {
 	struct child child;
-	uint32_t uid;            /* whose connection it serves */
+	struct caller caller;    /* whose connection it serves */
 	struct spool_id awaited; /* number 0: it waits for no message */
 };
 
@@ -62,7 +68,7 @@ struct lane {
 /* A caller that nobody serves yet. */
 struct pending {
 	int fd;
-	uint32_t uid;
+	struct caller caller;
 };
 
 struct manager {

@@ -43,7 +43,7 @@ count_pending(const struct manager *m, uint32_t uid)
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->pending_count; i++)
-		n += m->pending[i].uid == uid;
+		n += m->pending[i].caller.uid == uid;
 	return n;
 }
 
@@ -58,29 +58,47 @@ may_serve(const struct manager *m, uint32_t uid)
 		const struct ingest *one = &m->ingests[i];
 
 		busy_count += one->child.is_busy;
-		own += one->child.is_busy && one->uid == uid;
+		own += one->child.is_busy && one->caller.uid == uid;
 	}
 	return has_share(own, PER_USER_SERVED, MANAGER_INGESTS - busy_count);
+}
+
+/*
+ * Root and the service's own user administer the queue.  Whose process has no
+ * number here is in another PID namespace (unix(7), pid_namespaces(7)): root
+ * of an application's container, say, which is a user as any other.
+ */
+static int
+identify(int fd, struct caller *out)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1)
+		return -1;
+	out->uid = peer.uid;
+	out->is_admin =
+	    peer.pid != 0 && (peer.uid == 0 || peer.uid == geteuid());
+	return 0;
 }
 
 static void
 take_caller(struct manager *m, int fd)
 {
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
+	struct caller caller;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1) {
+	if (identify(fd, &caller) == -1) {
 		fd_close(&fd);
 		return;
 	}
-	if (!has_share(count_pending(m, peer.uid), PER_USER_WAITING,
+	if (!has_share(count_pending(m, caller.uid), PER_USER_WAITING,
 		MANAGER_PENDING - m->pending_count)) {
 		(void)send(
 		    fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		fd_close(&fd);
 		return;
 	}
-	m->pending[m->pending_count++] = (struct pending){ fd, peer.uid };
+	m->pending[m->pending_count++] = (struct pending){ fd, caller };
 }
 
 void
@@ -125,20 +143,20 @@ find_ingest(struct manager *m)
 	return none;
 }
 
-/* What is left of the queue for a user. */
+/* What is left of the queue for a caller. */
 static struct ipc
-make_connection(const struct manager *m, uint32_t uid)
+make_connection(const struct manager *m, const struct caller *caller)
 {
 	struct backlog_usage all = backlog_total(m->backlog);
-	struct backlog_usage own = backlog_of_user(m->backlog, uid);
+	struct backlog_usage own = backlog_of_user(m->backlog, caller->uid);
 	uint64_t limit = m->config->service_per_user_limit;
 	struct ipc c = { .kind = IPC_CONNECTION };
 	uint64_t room = m->config->queue_max_size > all.bytes
 	    ? m->config->queue_max_size - all.bytes
 	    : 0;
 
-	c.u.connection.uid = uid;
-	c.u.connection.is_admin = uid == 0 || uid == geteuid();
+	c.u.connection.uid = caller->uid;
+	c.u.connection.is_admin = caller->is_admin;
 	c.u.connection.messages = UINT64_MAX;
 	c.u.connection.bytes = room;
 	if (c.u.connection.is_admin)
@@ -156,9 +174,9 @@ make_connection(const struct manager *m, uint32_t uid)
 static bool
 hand_on(struct manager *m, struct ingest *i, struct pending *p)
 {
-	const struct ipc c = make_connection(m, p->uid);
+	const struct ipc c = make_connection(m, &p->caller);
 
-	i->uid = p->uid;
+	i->caller = p->caller;
 	i->awaited.number = 0;
 	i->child.is_busy = ipc_send(i->child.fd, &c, p->fd) == 0;
 	if (i->child.is_busy)
@@ -177,7 +195,7 @@ reception_serve(struct manager *m)
 		struct pending *p = &m->pending[i];
 		struct ingest *one = NULL;
 
-		if (may_serve(m, p->uid))
+		if (may_serve(m, p->caller.uid))
 			one = find_ingest(m);
 		if (one != NULL && hand_on(m, one, p))
 			continue;
@@ -206,7 +224,7 @@ mark_idle(struct ingest *i)
 static void
 answer_room(const struct manager *m, const struct ingest *i)
 {
-	struct ipc room = make_connection(m, i->uid);
+	struct ipc room = make_connection(m, &i->caller);
 
 	room.kind = IPC_ROOM;
 	(void)ipc_send(i->child.fd, &room, -1);
