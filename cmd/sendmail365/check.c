@@ -201,7 +201,10 @@ check_root(const struct config *config, const struct aliases *aliases)
 	mailbox_done(&root);
 }
 
-/* The file belongs to others too: all that is wrong in it is shown at once. */
+/*
+ * The file belongs to others too: all that is wrong in it is shown at once, and
+ * is no FAILURE_CONFIG: a service can start.
+ */
 static int
 check_aliases(const struct config *config, struct failure *f)
 {
@@ -216,7 +219,7 @@ check_aliases(const struct config *config, struct failure *f)
 	aliases_free(&aliases);
 	if (problems == 0)
 		return 0;
-	return failure_set(f, FAILURE_CONFIG,
+	return failure_set(f, FAILURE_DATA,
 	    "%d problem%s with aliases, named above; other mail is sent",
 	    problems, problems == 1 ? "" : "s");
 }

@@ -91,6 +91,26 @@ def test_a_wrong_configuration_does_not_end_a_right_service(host):
     assert init(host, "start") == ""
 
 
+def test_an_alias_of_another_mailer_does_not_stop_the_mail(host):
+    host.configure()
+    host.write("/etc/aliases", 'list: "|/usr/lib/list/post"\n')
+    assert "leads to a pipe" in init(host, "start")
+    assert "leads to a pipe" in init(host, "restart")
+    host.send()
+    assert host.received(1)
+    assert [m.service for m in host.tenant.messages] == ["submission"]
+
+
+def test_the_user_may_have_another_group_of_its_own(host):
+    host.configure()
+    host.run(["usermod", "-g", "users", "sendmail365"])
+    init(host, "start")
+    host.send()
+    assert host.received(1)
+    assert host.describe("/var/spool/sendmail365") == (
+        "0700 sendmail365 sendmail365")
+
+
 def test_a_replaced_program_can_be_stopped(host):
     host.configure()
     init(host, "start")
