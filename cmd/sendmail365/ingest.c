@@ -1,6 +1,9 @@
 #include "ingest.h"
 
+#include <sys/socket.h>
+
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,6 +270,18 @@ answer_queue(
 
 /* ---- connections ---- */
 
+/* For the signal's handler: the connection that is served, or -1. */
+static volatile sig_atomic_t served_fd = -1;
+
+/* Of a socket that is open this does not fail, and leaves errno alone. */
+static void
+end_reading(int number)
+{
+	(void)number;
+	if (served_fd != -1)
+		(void)shutdown(served_fd, SHUT_RD);
+}
+
 static void
 serve(struct reception *r, int fd)
 {
@@ -288,9 +303,11 @@ serve(struct reception *r, int fd)
 	r->has_queued = false;
 	(void)snprintf(peer, sizeof(peer), "user %" PRIu32,
 	    r->connection.u.connection.uid);
+	served_fd = fd;
 	stream = stream_new(&fd, &write_fd, peer);
 	if (server_run(&server, stream, &f) == -1)
 		log_debug("%s", f.text);
+	served_fd = -1;
 	stream_free(&stream);
 }
 
@@ -307,6 +324,7 @@ ingest_process(const struct config *config, struct spool *spool, int channel)
 	struct ipc idle = { .kind = IPC_IDLE };
 	int fd;
 
+	(void)signal(INGEST_SIGNAL_END, end_reading);
 	tzset();
 	confine_to_directory(config->queue_directory);
 	while (ipc_await(channel, -1, &r.connection, &fd) == 1) {

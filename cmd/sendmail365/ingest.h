@@ -7,8 +7,17 @@
 #ifndef SENDMAIL365_INGEST_H
 #define SENDMAIL365_INGEST_H
 
+#include <signal.h>
+
 struct config;
 struct spool;
+
+enum {
+	/* Hear no more of the caller.  What has come whole is put into the
+	 * queue and answered still; a process that is killed instead may leave
+	 * a message there that its caller sends again. */
+	INGEST_SIGNAL_END = SIGUSR1
+};
 
 /* Serve the connections that the manager passes until it closes the
  * channel. */

@@ -21,6 +21,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/service.h"
+#include "ingest.h"
 #include "settle.h"
 
 enum {
@@ -434,6 +435,7 @@ stop(struct manager *m)
 	for (size_t i = 0; i < m->pending_count; i++)
 		fd_close(&m->pending[i].fd);
 	m->pending_count = 0;
+	reception_stop(m);
 	retire_all(m);
 }
 
@@ -542,13 +544,21 @@ take_polls(struct manager *m, const struct pollfd *polls)
 		take_signals(m);
 }
 
-/* Those that have not ended in time have it in the queue still. */
+/*
+ * What has not been sent in time is in the queue still.  Whoever puts something
+ * there finishes that, and has as much time again.
+ */
 static void
 end_children(struct manager *m)
 {
-	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++)
+	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++) {
+		bool is_asked = i < MANAGER_INGESTS && !m->is_ending;
+
 		if (child_at(m, i)->pid != 0)
-			(void)kill(child_at(m, i)->pid, SIGKILL);
+			(void)kill(child_at(m, i)->pid,
+			    is_asked ? INGEST_SIGNAL_END : SIGKILL);
+	}
+	m->is_ending = true;
 	m->stop_ms = clock_ms() + STOP_MS;
 }
 

@@ -82,6 +82,7 @@ struct manager {
 	int signal_fd;
 	int notify_fd; /* inotify on queue/; -1: the kernel has none left */
 	bool is_stopping;
+	bool is_ending;      /* who was busy for too long was told to end */
 	int64_t stop_ms;     /* when what is still busy is ended */
 	int64_t scan_ms;     /* of the next scan of the queue */
 	int64_t purge_ms;    /* when old failed messages are deleted next */
@@ -143,6 +144,10 @@ void reception_hear(struct manager *m, struct ingest *i);
 
 /* Tell whoever waits for this message. */
 void reception_tell(struct manager *m, const struct ipc *result);
+
+/* Tell all who wait that what they have brought is in the queue: whatever
+ * becomes of it, they must not send it again. */
+void reception_stop(struct manager *m);
 
 /* ---- dispatch.c: lanes and delivery processes ---- */
 

@@ -230,6 +230,17 @@ answer_room(const struct manager *m, const struct ingest *i)
 	(void)ipc_send(i->child.fd, &room, -1);
 }
 
+/* What it waits for is in the queue, and nothing more is known. */
+static void
+end_wait(struct ingest *i)
+{
+	struct ipc answer = { .kind = IPC_ANSWER, .id = i->awaited };
+
+	answer.u.result.verdict = VERDICT_DEFERRED;
+	(void)ipc_send(i->child.fd, &answer, -1);
+	i->awaited.number = 0;
+}
+
 void
 reception_hear(struct manager *m, struct ingest *i)
 {
@@ -243,6 +254,8 @@ reception_hear(struct manager *m, struct ingest *i)
 			break;
 		case IPC_WAIT:
 			i->awaited = said.id;
+			if (m->is_stopping)
+				end_wait(i);
 			break;
 		case IPC_TOUCH:
 			manager_touch(m, said.id);
@@ -288,5 +301,16 @@ reception_tell(struct manager *m, const struct ipc *result)
 			continue;
 		(void)ipc_send(one->child.fd, &answer, -1);
 		one->awaited.number = 0;
+	}
+}
+
+void
+reception_stop(struct manager *m)
+{
+	for (size_t i = 0; i < MANAGER_INGESTS; i++) {
+		struct ingest *one = &m->ingests[i];
+
+		if (one->child.fd != -1 && one->awaited.number != 0)
+			end_wait(one);
 	}
 }

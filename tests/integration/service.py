@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import BUILD, STUCK, wait_until
+from support import BUILD, STUCK, children_of, wait_until
 
 
 class Service:
@@ -93,6 +93,14 @@ class Service:
 
     def wait_until_empty(self):
         wait_until(lambda: not self.files())
+
+
+def process_of(service, name):
+    """The id of a process that the service has started, or None."""
+    for pid in children_of(service.process.pid):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+            return pid
+    return None
 
 
 @pytest.fixture

@@ -3,24 +3,14 @@
 Each sweep prints how often what has happened; build/check/crash-*.txt has each
 run. SENDMAIL365_CRASH=all leaves no call out.
 """
-import os
 import re
-import shutil
-import subprocess
 
 import pytest
 
-from crash import (DELIVERY, INGEST, IS_WHOLE, MANAGER, Bench, Trace, strace,
-                   sweep, sweep_program, tell)
+from crash import (DELIVERY, INGEST, IS_WHOLE, MANAGER, Bench, Trace,
+                   can_trace, strace, sweep, sweep_program, tell)
 from fake365 import Rule, Scenario
 from support import ALERTS, BUILD, IS_PLAIN, message
-
-
-def can_trace():
-    return (os.geteuid() == 0 and shutil.which("strace") and
-            subprocess.run(["strace", "-o", "/dev/null", "/bin/true"],
-                           stderr=subprocess.DEVNULL).returncode == 0)
-
 
 pytestmark = [
     pytest.mark.skipif(not IS_PLAIN, reason="has system calls of its own"),

@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fake365 import Rule
-from service import make_service, service  # noqa: F401
+from service import make_service, process_of, service  # noqa: F401
 from support import (ALERTS, BOSS, BUILD, COLLEAGUE, IS_PLAIN, MESSAGE,
-                     STUCK, assert_fatal, assert_sent, children_of, message,
-                     wait_until)
+                     STUCK, assert_fatal, assert_sent, message, wait_until)
 
 
 def test_a_message_is_queued_and_sent(service):
@@ -452,14 +451,6 @@ def test_a_message_that_is_too_large_is_refused(make_service):
 
 
 # Crashes
-
-def process_of(service, name):
-    for pid in children_of(service.process.pid):
-        with open(f"/proc/{pid}/comm") as f:
-            if f.read().strip() == name:
-                return pid
-    return None
-
 
 def test_a_killed_delivery_process_loses_nothing(make_service):
     service = make_service(Rule("mail", "delay", 1, nth=1)).start()

@@ -1,17 +1,27 @@
 """The service and who supervises it: stop, reload, watchdog, sockets."""
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
+from crash import INGEST, can_trace
 from fake365 import Rule
-from service import make_service, service  # noqa: F401
-from support import BOSS, MESSAGE, STALL, STUCK, assert_sent, wait_until
+from service import make_service, process_of, service  # noqa: F401
+from support import (BOSS, IS_PLAIN, MESSAGE, STALL, STUCK, assert_sent,
+                     wait_until)
 from test_storm import arrived, call
+
+
+def tracer_of(service, name):
+    """The process that follows one of the service's, or 0."""
+    status = Path(f"/proc/{process_of(service, name)}/status").read_text()
+    return int(re.search(r"TracerPid:\s+(\d+)", status)[1])
 
 
 class Supervisor:
@@ -143,6 +153,95 @@ def test_a_reload_does_not_disturb_what_is_in_flight(make_service):
     assert tenant.wait_for_messages(10)
     service.wait_until_empty()
     assert arrived(tenant) == sorted(recipients)
+
+
+INTERACTIVE = {"sections": {"service": {"delivery": "interactive"}}}
+
+
+def start_caller(service, *args):
+    """A sendmail that has said all it has to say."""
+    caller = subprocess.Popen(
+        [service.mail.sendmail_path, *args, BOSS],
+        env=service.environment(), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    caller.stdin.write(MESSAGE)
+    caller.stdin.close()
+    caller.stdin = None
+    return caller
+
+
+def assert_taken(caller):
+    """It has succeeded: it must not send the message again."""
+    assert caller.communicate(timeout=STUCK) == (b"", b"")
+    assert caller.returncode == 0
+
+
+@pytest.mark.parametrize("delivery, args", [
+    ("interactive", []), ("caller", ["-odi"])])
+def test_who_waits_for_a_message_that_waits_has_handed_it_over(
+        make_service, delivery, args):
+    """The account may send no more for a while."""
+    service = make_service(config={
+        "messages_per_minute": "1/100s",
+        "sections": {"service": {"delivery": delivery}}}).start()
+    assert_sent(service.sendmail(*args, BOSS, stdin=MESSAGE))
+    caller = start_caller(service, *args)
+    service.wait_for_log("its limits allow nothing")
+    service.stop()
+    assert_taken(caller)
+    assert len(service.mail.tenant.messages) == 1
+    assert len(service.files()) == 1
+
+
+def test_who_waits_for_what_is_in_flight_has_handed_it_over(make_service):
+    service = make_service(
+        Rule("final", "stall", nth=1),
+        config={"timeout": 3 * STALL, **INTERACTIVE}).start()
+    caller = start_caller(service)
+    wait_until(lambda: any("BDAT" in line for line in
+                           service.mail.tenant.dialogue()))
+    service.signal(signal.SIGTERM)
+    assert_taken(caller)
+    assert service.process.wait(STUCK) == 0
+    assert len(service.files()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_PLAIN or not can_trace(), reason="needs strace")
+def test_who_writes_on_a_slow_disk_is_not_cut_off(make_service):
+    """It takes as long as all have, and some seconds, to sync queue/."""
+    service = make_service(Rule("connect", "stall")).start()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    trace = service.home / "trace"
+    with subprocess.Popen(
+            ["strace", "-o", str(trace), "-e", "trace=fsync", "-e",
+             "inject=fsync:delay_enter=25000000:when=2",
+             "-p", str(process_of(service, INGEST))]) as tracer:
+        wait_until(lambda: trace.exists() and tracer_of(service, INGEST))
+        caller = start_caller(service)
+        wait_until(lambda: len(service.files()) == 2)
+        service.signal(signal.SIGTERM)
+        assert_taken(caller)
+        assert service.process.wait(STUCK) == 0
+        tracer.wait(STUCK)
+    assert len(service.files()) == 2
+
+
+@pytest.mark.slow
+def test_who_brings_half_a_message_has_handed_nothing_over(make_service):
+    service = make_service().start()
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(STUCK)
+        caller.connect(str(service.socket))
+        caller.sendall(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<b@b.example>\r\n"
+                       b"BDAT 1000 LAST\r\nSubject: half of it\r\n")
+        wait_until(lambda: service.files("incoming"))
+        service.signal(signal.SIGTERM)
+        said = b"".join(iter(lambda: caller.recv(4096), b""))
+    assert [line[:3] for line in said.splitlines()] == [
+        b"220", b"250", b"250"]
+    assert service.process.wait(STUCK) == 0
+    assert service.files() == service.files("incoming") == []
 
 
 # Socket activation
