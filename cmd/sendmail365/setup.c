@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "command.h"
+#include "config/conffile.h"
 #include "config/config.h"
 #include "config/values.h"
 #include "core/alloc.h"
@@ -21,6 +22,7 @@
 #include "setup_questions.h"
 #include "setup_settings.h"
 #include "setup_steps.h"
+#include "setup_text.h"
 #include "setup_write.h"
 #include "submit.h"
 
@@ -33,7 +35,6 @@ static const char usage[] =
     "       sendmail365 setup --print [-C FILE]";
 
 enum {
-	TEXT_MAX = 64 * 1024, /* of a configuration that is written */
 	OPT_SET = 256,
 	OPT_DIRECT_SEND,
 	OPT_SECRET_FILE,
@@ -89,6 +90,7 @@ struct setup {
 	bool is_interactive;
 	struct settings settings;
 	struct setup_place place;
+	struct config *old; /* whose values are kept; NULL: none */
 	struct buf secret;
 	char *secret_name; /* in the configuration; NULL: there is no secret */
 	struct buf text;   /* of the configuration */
@@ -209,18 +211,36 @@ take_options(struct setup *s, int argc, char **argv)
 
 /* ---- what is to be written ---- */
 
-/* The secret's file says how to sign in; "none" has none. */
-static int
-complete_settings(struct setup *s, struct failure *f)
+/* What is there stays, where nobody says otherwise. */
+static void
+take_over(struct setup *s)
 {
-	enum auth_kind auth = questions_auth(&s->settings);
-	bool is_app = auth == AUTH_CLIENT_SECRET;
+	struct failure f;
+	struct buf text;
+	bool is_private;
 
-	if (auth != AUTH_NONE)
-		settings_drop(&s->settings, "account.auth");
+	if (!s->place.is_taken)
+		return;
+	if (conffile_read(s->place.path, &text, &is_private, &f) == 0 &&
+	    config_parse(s->place.path, s->place.directory, buf_view(&text),
+		&s->old, &f) == 0) {
+		text_take_over(&s->settings, s->old, buf_view(&text));
+		setup_place_keep_mode(&s->place);
+	} else {
+		(void)failure_at(&f, "nothing is taken over from the old one");
+		ask_complain(&f);
+	}
+	buf_done(&text);
+}
+
+static int
+name_secret(struct setup *s, struct failure *f)
+{
+	bool is_app = questions_auth(&s->settings) == AUTH_CLIENT_SECRET;
+
 	if (s->secret.len == 0)
 		return 0;
-	s->secret_name = setup_secret_name(&s->place,
+	s->secret_name = setup_secret_name(&s->place, s->old,
 	    is_app ? "client-secret" : "password", buf_view(&s->secret));
 	return settings_add(&s->settings,
 	    is_app ? "account.client_secret_file" : "account.password_file",
@@ -234,9 +254,10 @@ compose(struct setup *s, struct failure *f)
 	struct config *config = NULL;
 	int r;
 
-	if (complete_settings(s, f) == -1)
+	if (name_secret(s, f) == -1)
 		return -1;
-	if (settings_write(&s->settings, &s->text) == -1)
+	questions_settle(&s->settings);
+	if (text_write(&s->settings, &s->text) == -1)
 		return failure_set(
 		    f, FAILURE_USAGE, "these are too many settings");
 	r = config_parse(
@@ -360,10 +381,13 @@ run(struct setup *s)
 
 	s->is_interactive = ask_is_possible();
 	if (setup_place_find(s->config_path, s->is_replacing, &s->place, &f) ==
-		-1 ||
-	    questions_answer(
+	    -1)
+		return command_fail(&f);
+	take_over(s);
+	if (questions_answer(
 		&s->settings, QUESTIONS_ACCOUNT, s->is_interactive, &f) == -1 ||
-	    questions_secret(&s->settings, s->secret_file, s->is_interactive,
+	    questions_secret(&s->settings, s->secret_file,
+		s->old != NULL ? text_account(s->old) : NULL, s->is_interactive,
 		&s->secret, &f) == -1 ||
 	    questions_answer(
 		&s->settings, QUESTIONS_NAMES, s->is_interactive, &f) == -1 ||
@@ -391,12 +415,14 @@ command_setup(int argc, char **argv)
 	struct setup s = { .config_path = NULL };
 	int status;
 
-	buf_init(&s.text, TEXT_MAX);
+	settings_init(&s.settings);
+	buf_init_secret(&s.text, CONFFILE_MAX_BYTES);
 	buf_init_secret(&s.secret, 0);
 	status = take_options(&s, argc, argv);
 	if (status == EX_OK)
 		status = s.is_printing ? print_steps(&s) : run(&s);
 	setup_place_done(&s.place);
+	config_free(&s.old);
 	settings_done(&s.settings);
 	buf_done(&s.secret);
 	buf_done(&s.text);

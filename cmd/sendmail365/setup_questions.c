@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "config/values.h"
@@ -15,9 +16,16 @@
 #include "setup_ask.h"
 #include "setup_settings.h"
 
+enum kind {
+	KIND_PLAIN,
+	KIND_DEFAULT, /* what is suggested need not be written */
+	KIND_OPTIONAL /* "-" means that there is none */
+};
+
 /* One thing that may have to be known. */
 struct question {
 	enum questions_about about;
+	enum kind kind;
 	const char *option; /* that answers it as well */
 	const char *name;   /* of the setting */
 	const char *text;
@@ -25,23 +33,89 @@ struct question {
 	bool (*applies)(const struct settings *s);
 	/* Must be known, asked or not?  NULL: never */
 	bool (*is_required)(const struct settings *s);
-	/* What an empty answer means; for free().  NULL: nothing */
+	/* What an empty answer means where the configuration that is there says
+	 * nothing; for free().  NULL: nothing */
 	char *(*suggest)(const struct settings *s);
 };
+
+static const char *const auth_names[] = {
+	[AUTH_CLIENT_SECRET] = "client-secret",
+	[AUTH_PASSWORD] = "password",
+	[AUTH_NONE] = "none",
+};
+
+/* ---- how to sign in ---- */
+
+static enum auth_kind
+auth_of(const char *name)
+{
+	size_t i = AUTH_NONE;
+
+	while (i > 0 && strcmp(name, auth_names[i]) != 0)
+		i--;
+	return (enum auth_kind)i;
+}
+
+static enum auth_kind
+old_auth(const struct settings *s)
+{
+	const char *auth = settings_old(s, "account.auth");
+
+	if (auth != NULL)
+		return auth_of(auth);
+	return settings_old(s, "account.password_file") != NULL
+	    ? AUTH_PASSWORD
+	    : AUTH_CLIENT_SECRET;
+}
 
 enum auth_kind
 questions_auth(const struct settings *settings)
 {
-	const char *auth = settings_get(settings, "account.auth");
+	const char *auth = settings_given(settings, "account.auth");
 
-	if (auth != NULL && strcmp(auth, "none") == 0)
-		return AUTH_NONE;
 	if (auth != NULL)
-		return strcmp(auth, "password") == 0 ? AUTH_PASSWORD
-						     : AUTH_CLIENT_SECRET;
-	return settings_get(settings, "account.password_file") != NULL
-	    ? AUTH_PASSWORD
-	    : AUTH_CLIENT_SECRET;
+		return auth_of(auth);
+	if (settings_given(settings, "account.password_file") != NULL)
+		return AUTH_PASSWORD;
+	if (settings_given(settings, "account.client_id") != NULL ||
+	    settings_given(settings, "account.client_secret_file") != NULL)
+		return AUTH_CLIENT_SECRET;
+	return old_auth(settings);
+}
+
+void
+questions_settle(struct settings *settings)
+{
+	enum {
+		APPLICATION = 1 << AUTH_CLIENT_SECRET,
+		PASSWORD = 1 << AUTH_PASSWORD,
+		NONE = 1 << AUTH_NONE
+	};
+	static const struct {
+		const char *name;
+		int ways;
+	} rows[] = {
+		{ "account.tenant", APPLICATION },
+		{ "account.client_id", APPLICATION },
+		{ "account.client_secret_file", APPLICATION },
+		{ "account.authority", APPLICATION },
+		{ "account.scope", APPLICATION },
+		{ "account.password_file", PASSWORD },
+		{ "account.login", PASSWORD },
+		{ "account.host", PASSWORD | NONE },
+		{ "account.port", PASSWORD | NONE },
+	};
+	enum auth_kind auth = questions_auth(settings);
+	bool is_other = auth != old_auth(settings);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (is_other && (rows[i].ways & 1 << auth) == 0 &&
+		    settings_given(settings, rows[i].name) == NULL)
+			settings_drop(settings, rows[i].name);
+	/* The file of the secret says it. */
+	if (auth != AUTH_NONE &&
+	    (is_other || settings_old(settings, "account.auth") == NULL))
+		settings_drop(settings, "account.auth");
 }
 
 /* ---- when, and what to suggest ---- */
@@ -82,8 +156,7 @@ is_closed_relay(const struct settings *s)
 static char *
 suggest_auth(const struct settings *s)
 {
-	(void)s;
-	return xstrdup("client-secret");
+	return xstrdup(auth_names[questions_auth(s)]);
 }
 
 static char *
@@ -112,29 +185,42 @@ suggest_domain(const struct settings *s)
 }
 
 static const struct question questions[] = {
-	{ QUESTIONS_ACCOUNT, "--user", "account.user",
+	{ QUESTIONS_ACCOUNT, KIND_PLAIN, "--user", "account.user",
 	    "The mailbox that signs in", NULL, always, NULL },
-	{ QUESTIONS_ACCOUNT, "--auth", "account.auth",
+	{ QUESTIONS_ACCOUNT, KIND_PLAIN, "--auth", "account.auth",
 	    "It signs in with client-secret (OAuth), password, or none", NULL,
 	    NULL, suggest_auth },
-	{ QUESTIONS_ACCOUNT, "--host", "account.host",
+	{ QUESTIONS_ACCOUNT, KIND_DEFAULT, "--host", "account.host",
 	    "The server that takes the mail", is_no_application, is_open_relay,
 	    suggest_host },
-	{ QUESTIONS_ACCOUNT, "--login", "account.login", "The user name there",
-	    is_closed_relay, NULL, suggest_user },
-	{ QUESTIONS_ACCOUNT, "--tenant", "account.tenant",
+	{ QUESTIONS_ACCOUNT, KIND_DEFAULT, "--login", "account.login",
+	    "The user name there", is_closed_relay, NULL, suggest_user },
+	{ QUESTIONS_ACCOUNT, KIND_PLAIN, "--tenant", "account.tenant",
 	    "The directory (tenant) ID, or a domain of the tenant",
 	    is_application, is_application, suggest_domain },
-	{ QUESTIONS_ACCOUNT, "--client-id", "account.client_id",
+	{ QUESTIONS_ACCOUNT, KIND_PLAIN, "--client-id", "account.client_id",
 	    "The application (client) ID in Entra", is_application,
 	    is_application, NULL },
-	{ QUESTIONS_NAMES, "--domain", "rewrite.domain",
+	{ QUESTIONS_NAMES, KIND_OPTIONAL, "--domain", "rewrite.domain",
 	    "The domain of names without one, such as root (-: none)", NULL,
 	    NULL, suggest_domain },
-	{ QUESTIONS_NAMES, "--root", "aliases.root",
+	{ QUESTIONS_NAMES, KIND_OPTIONAL, "--root", "aliases.root",
 	    "Who gets the mail of root, such as cron's (-: nobody)", NULL, NULL,
 	    suggest_user },
 };
+
+/* What an empty answer means, for free(). */
+static char *
+suggestion_for(const struct settings *s, const struct question *q)
+{
+	const char *old = settings_get(s, q->name);
+
+	if (old != NULL)
+		return xstrdup(old);
+	if (q->kind == KIND_OPTIONAL && s->line_count > 0)
+		return xstrdup("-");
+	return q->suggest != NULL ? q->suggest(s) : NULL;
+}
 
 /* ---- answers ---- */
 
@@ -146,10 +232,8 @@ is_default(
 	char *suggestion;
 	bool is_same;
 
-	if (q->is_required != always && strcmp(answer, "-") == 0)
-		return true;
-	if (q->applies != is_no_application && q->applies != is_closed_relay)
-		return false;
+	if (q->kind != KIND_DEFAULT)
+		return q->kind == KIND_OPTIONAL && strcmp(answer, "-") == 0;
 	suggestion = q->suggest(s);
 	is_same = suggestion != NULL && strcmp(answer, suggestion) == 0;
 	free(suggestion);
@@ -176,7 +260,13 @@ static int
 take_answer(struct settings *s, const struct question *q, const char *answer,
     struct failure *f)
 {
-	if (is_default(s, q, answer))
+	const char *old = settings_get(s, q->name);
+
+	if (is_default(s, q, answer)) {
+		settings_drop(s, q->name);
+		return 0;
+	}
+	if (old != NULL && strcmp(answer, old) == 0)
 		return 0;
 	/* The file may have more there: {sender}, a list. */
 	if ((strcmp(q->name, "account.user") == 0 ||
@@ -190,7 +280,7 @@ take_answer(struct settings *s, const struct question *q, const char *answer,
 static int
 ask(struct settings *s, const struct question *q, struct failure *f)
 {
-	char *suggestion = q->suggest != NULL ? q->suggest(s) : NULL;
+	char *suggestion = suggestion_for(s, q);
 	struct buf answer;
 	struct failure reason;
 	bool is_taken = false;
@@ -225,13 +315,14 @@ questions_answer(struct settings *settings, enum questions_about about,
 		const struct question *q = &questions[i];
 
 		if (q->about != about ||
-		    settings_get(settings, q->name) != NULL ||
+		    settings_given(settings, q->name) != NULL ||
 		    (q->applies != NULL && !q->applies(settings)))
 			continue;
 		if (is_interactive) {
 			if (ask(settings, q, f) == -1)
 				return -1;
-		} else if (q->is_required != NULL && q->is_required(settings)) {
+		} else if (q->is_required != NULL && q->is_required(settings) &&
+		    settings_get(settings, q->name) == NULL) {
 			return failure_set(f, FAILURE_USAGE,
 			    "%s is missing: %s; at a terminal, setup asks for "
 			    "it",
@@ -280,41 +371,93 @@ read_secret(const char *file, struct buf *out, struct failure *f)
 	return r;
 }
 
-/* Until something is there that can be one. */
+/* Until something is there that can be one, or nothing that means the old. */
 static int
-ask_for_secret(bool is_application, struct buf *out, struct failure *f)
+ask_for_secret(
+    bool is_application, bool has_old, struct buf *out, struct failure *f)
 {
-	const char *text = is_application
-	    ? "The client secret's Value (it is not shown)"
-	    : "The password (it is not shown)";
+	char *text = xasprintf("%s (it is not shown%s)",
+	    is_application ? "The client secret's Value" : "The password",
+	    has_old ? "; empty: as it is" : "");
 	struct failure reason;
+	bool is_taken = false;
+	int r = 0;
 
-	for (;;) {
-		if (ask_secret(text, out, f) == -1)
-			return -1;
-		if (config_clean_secret("what you typed", out, &reason) == -1)
+	while (r == 0 && !is_taken) {
+		r = ask_secret(text, out, f);
+		if (r == -1 || (has_old && out->len == 0))
+			break;
+		is_taken =
+		    config_clean_secret("what you typed", out, &reason) == 0;
+		if (is_taken && is_application &&
+		    config_secret_looks_like_id(buf_view(out))) {
+			is_taken = false;
+			(void)failure_set(&reason, FAILURE_CONFIG,
+			    "this is the secret's ID; its Value is shown only "
+			    "once, when the secret is created");
+		}
+		if (!is_taken)
 			ask_complain(&reason);
-		else if (is_application &&
-		    config_secret_looks_like_id(buf_view(out)))
-			ask_complain(&(struct failure){
-			    .text = "this is the secret's ID; its Value is "
-				    "shown only once, when the secret is "
-				    "created" });
-		else
-			return 0;
 	}
+	free(text);
+	return r;
+}
+
+/* Is a setting what it was? */
+static bool
+is_same(const struct settings *s, const char *name)
+{
+	const char *now = settings_get(s, name);
+	const char *old = settings_old(s, name);
+
+	return now == old ||
+	    (now != NULL && old != NULL && strcasecmp(now, old) == 0);
+}
+
+/* Does the secret that is there belong to what signs in? */
+static bool
+is_same_identity(const struct settings *s, bool is_application)
+{
+	if (is_application)
+		return is_same(s, "account.client_id");
+	return is_same(s, "account.host") && is_same(s, "account.login") &&
+	    (settings_get(s, "account.login") != NULL ||
+		is_same(s, "account.user"));
+}
+
+/* The file that goes on to be used where no other secret is given; or NULL. */
+static const char *
+find_kept(const struct settings *s, const struct account *old)
+{
+	bool is_application = questions_auth(s) == AUTH_CLIENT_SECRET;
+
+	if (old == NULL || !is_same_identity(s, is_application))
+		return NULL;
+	return is_application ? old->client_secret_file : old->password_file;
+}
+
+/* Can the file be read? */
+static int
+check_kept(const char *file, struct failure *f)
+{
+	struct buf secret;
+	int r = config_read_secret(file, &secret, f);
+
+	buf_done(&secret);
+	return r;
 }
 
 int
 questions_secret(const struct settings *settings, const char *file,
-    bool is_interactive, struct buf *out, struct failure *f)
+    const struct account *old, bool is_interactive, struct buf *out,
+    struct failure *f)
 {
-	enum auth_kind auth = questions_auth(settings);
-	bool is_app = auth == AUTH_CLIENT_SECRET;
-	const char *key =
-	    is_app ? "account.client_secret_file" : "account.password_file";
-	bool is_needed =
-	    auth != AUTH_NONE && settings_get(settings, key) == NULL;
+	bool is_app = questions_auth(settings) == AUTH_CLIENT_SECRET;
+	bool is_needed = questions_auth(settings) != AUTH_NONE &&
+	    settings_given(settings,
+		is_app ? "account.client_secret_file"
+		       : "account.password_file") == NULL;
+	const char *kept = find_kept(settings, old);
 
 	buf_init_secret(out, CONFIG_SECRET_MAX);
 	if (!is_needed && file == NULL)
@@ -324,8 +467,16 @@ questions_secret(const struct settings *settings, const char *file,
 		    "--secret-file is given, and no secret is needed");
 	if (file != NULL && (strcmp(file, "-") != 0 || !is_interactive))
 		return read_secret(file, out, f);
+	if (kept != NULL && check_kept(kept, f) == -1) {
+		if (!is_interactive)
+			return failure_at(f, "without --secret-file");
+		ask_complain(f);
+		kept = NULL;
+	}
 	if (is_interactive)
-		return ask_for_secret(is_app, out, f);
+		return ask_for_secret(is_app, kept != NULL, out, f);
+	if (kept != NULL)
+		return 0;
 	return failure_set(f, FAILURE_USAGE,
 	    "--secret-file is missing: a file with the %s, or - for standard "
 	    "input",
@@ -334,12 +485,24 @@ questions_secret(const struct settings *settings, const char *file,
 
 /* ---- the test ---- */
 
+/* Root's mail may go to several, or to another name. */
+static char *
+suggest_test(const struct settings *s)
+{
+	const char *root = settings_get(s, "aliases.root");
+	struct failure f;
+	struct mailbox m;
+
+	if (root == NULL || value_parse_address(span_of(root), &m, &f) == -1)
+		return suggest_user(s);
+	mailbox_done(&m);
+	return xstrdup(root);
+}
+
 char *
 questions_test(const struct settings *settings)
 {
-	const char *root = settings_get(settings, "aliases.root");
-	char *suggestion =
-	    root != NULL ? xstrdup(root) : suggest_user(settings);
+	char *suggestion = suggest_test(settings);
 	struct failure f;
 	struct mailbox m;
 	struct buf answer;

@@ -1,5 +1,8 @@
 /*
- * setup_questions - what a first configuration needs, from whoever knows it
+ * setup_questions - what a configuration needs, from whoever knows it
+ *
+ * Where there is a configuration, what it says is what an empty answer means,
+ * and where nobody is asked, it stays.
  */
 #ifndef SENDMAIL365_SETUP_QUESTIONS_H
 #define SENDMAIL365_SETUP_QUESTIONS_H
@@ -8,6 +11,7 @@
 
 #include "config/config.h"
 
+struct account;
 struct buf;
 struct failure;
 struct settings;
@@ -29,10 +33,16 @@ int questions_answer(struct settings *settings, enum questions_about about,
  * The secret that goes with the settings, into a secret buffer that is
  * initialised here and is the caller's to buf_done() in any case: from a file
  * ("-": standard input), or NULL: somebody is asked.  Empty where the settings
- * need none.  FAILURE_USAGE, FAILURE_CONFIG.
+ * need none, or that of old, the account that is there (NULL: none), goes on
+ * to be used.  FAILURE_USAGE, FAILURE_CONFIG.
  */
 int questions_secret(const struct settings *settings, const char *file,
-    bool is_interactive, struct buf *out, struct failure *f);
+    const struct account *old, bool is_interactive, struct buf *out,
+    struct failure *f);
+
+/* The last thing: take out what goes with another way to sign in only, and what
+ * the rest says anyway. */
+void questions_settle(struct settings *settings);
 
 /* How to sign in, by what the settings say so far. */
 enum auth_kind questions_auth(const struct settings *settings);

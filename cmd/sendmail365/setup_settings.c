@@ -3,31 +3,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config/conffile.h"
 #include "config/config.h"
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/failure.h"
-
-/* What a person would have written above a line. */
-static const struct {
-	const char *name;
-	const char *text;
-} comments[] = {
-	{ "account.user",
-	    "The mailbox that signs in: the sender of all mail." },
-	{ "rewrite.domain", "Added to names without a domain." },
-	{ "aliases.root", "Who gets the mail of root, such as cron's." },
-	{ "aliases.default", "Who gets the mail of all other names." },
-	{ "direct_send.enabled",
-	    "When submission fails, our own recipients are reached through the "
-	    "MX." },
-};
-
-static const char heading[] =
-    "# Written by \"sendmail365 setup\"; see sendmail365.conf(5).\n"
-    "# After a change, run: sendmail365 check\n";
 
 /* ---- one value ---- */
 
@@ -148,19 +130,42 @@ split_name(const char *name, enum schema_section *section, const char **key,
 	    (struct span){ name, (size_t)(dot - name) }, section, f);
 }
 
+/* Names of aliases are the same in any case. */
 static bool
 is_at(
     const struct setting *setting, enum schema_section section, const char *key)
 {
-	return setting->section == section && strcmp(setting->key, key) == 0;
+	return setting->section == section &&
+	    strcasecmp(setting->key, key) == 0;
 }
 
-static struct setting *
-find(const struct settings *s, enum schema_section section, const char *key)
+static bool
+is_line_at(const struct settings_line *line, enum schema_section section,
+    const char *key)
 {
-	for (size_t i = 0; i < s->count; i++)
+	return line->section == section && line->key != NULL &&
+	    strcasecmp(line->key, key) == 0;
+}
+
+const struct setting *
+settings_next(const struct settings *s, enum schema_section section,
+    const char *key, const struct setting *before)
+{
+	size_t i = before != NULL ? (size_t)(before - s->items) + 1 : 0;
+
+	for (; i < s->count; i++)
 		if (is_at(&s->items[i], section, key))
 			return &s->items[i];
+	return NULL;
+}
+
+const struct settings_line *
+settings_line(
+    const struct settings *s, enum schema_section section, const char *key)
+{
+	for (size_t i = 0; i < s->line_count; i++)
+		if (is_line_at(&s->lines[i], section, key))
+			return &s->lines[i];
 	return NULL;
 }
 
@@ -171,13 +176,14 @@ check(const struct settings *s, enum schema_section section, const char *key,
 	const struct schema_key *row;
 
 	if (section == SCHEMA_ALIASES && !schema_has_key(section, key))
-		return find(s, section, key) != NULL
+		return settings_next(s, section, key, NULL) != NULL
 		    ? failure_set(f, FAILURE_CONFIG, "it is given twice")
 		    : check_alias(key, value, f);
 	row = schema_find_key(section, key, f);
 	if (row == NULL)
 		return -1;
-	if (row->times == SCHEMA_ONCE && find(s, section, key) != NULL)
+	if (row->times == SCHEMA_ONCE &&
+	    settings_next(s, section, key, NULL) != NULL)
 		return failure_set(f, FAILURE_CONFIG, "it is given twice");
 	return check_by_schema(row, value, f);
 }
@@ -202,103 +208,81 @@ settings_add(
 	return 0;
 }
 
-static struct setting *
-find_name(const struct settings *s, const char *name)
+const char *
+settings_given(const struct settings *s, const char *name)
 {
 	enum schema_section section = SCHEMA_ACCOUNT;
+	const struct setting *setting;
 	struct failure f;
 	const char *key = "";
 
 	if (split_name(name, &section, &key, &f) == -1)
 		return NULL;
-	return find(s, section, key);
+	setting = settings_next(s, section, key, NULL);
+	return setting != NULL ? setting->value : NULL;
+}
+
+const char *
+settings_old(const struct settings *s, const char *name)
+{
+	enum schema_section section = SCHEMA_ACCOUNT;
+	const struct settings_line *line;
+	struct failure f;
+	const char *key = "";
+
+	if (split_name(name, &section, &key, &f) == -1)
+		return NULL;
+	line = settings_line(s, section, key);
+	return line != NULL && !line->is_dropped ? line->value : NULL;
 }
 
 const char *
 settings_get(const struct settings *s, const char *name)
 {
-	const struct setting *setting = find_name(s, name);
+	const char *given = settings_given(s, name);
 
-	return setting != NULL ? setting->value : NULL;
+	return given != NULL ? given : settings_old(s, name);
 }
 
 void
 settings_drop(struct settings *s, const char *name)
 {
-	struct setting *setting = find_name(s, name);
-	size_t behind;
+	enum schema_section section = SCHEMA_ACCOUNT;
+	struct failure f;
+	const char *key = "";
+	size_t kept = 0;
 
-	if (setting == NULL)
+	if (split_name(name, &section, &key, &f) == -1)
 		return;
-	free(setting->key);
-	free(setting->value);
-	s->count--;
-	behind = s->count - (size_t)(setting - s->items);
-	memmove(setting, setting + 1, behind * sizeof(*setting));
+	for (size_t i = 0; i < s->count; i++) {
+		if (!is_at(&s->items[i], section, key)) {
+			s->items[kept++] = s->items[i];
+			continue;
+		}
+		free(s->items[i].key);
+		free(s->items[i].value);
+	}
+	s->count = kept;
+	for (size_t i = 0; i < s->line_count; i++)
+		if (is_line_at(&s->lines[i], section, key))
+			s->lines[i].is_dropped = true;
 }
 
-/* ---- the file ---- */
-
-static int
-write_setting(const struct setting *setting, struct buf *out)
+void
+settings_init(struct settings *s)
 {
-	char *name = xasprintf(
-	    "%s.%s", schema_section_name(setting->section), setting->key);
-	int r = 0;
-
-	for (size_t i = 0; i < sizeof(comments) / sizeof(comments[0]); i++)
-		if (strcmp(comments[i].name, name) == 0)
-			r |= buf_printf(out, "# %s\n", comments[i].text);
-	r |= buf_printf(out, "%s = %s\n", setting->key, setting->value);
-	free(name);
-	return r;
+	*s = (struct settings){ NULL };
+	buf_init_secret(&s->old, CONFFILE_MAX_BYTES);
 }
 
-/* The lines of one key of the schema, in the order in which they came. */
-static int
-write_key(
-    const struct settings *s, const struct schema_key *row, struct buf *out)
+/* There may be the password of a proxy in what is there. */
+static void
+free_line(struct settings_line *line)
 {
-	int r = 0;
-
-	for (size_t i = 0; i < s->count; i++)
-		if (is_at(&s->items[i], row->section, row->name))
-			r |= write_setting(&s->items[i], out);
-	return r;
-}
-
-static int
-write_section(
-    const struct settings *s, enum schema_section section, struct buf *out)
-{
-	size_t count;
-	const struct schema_key *rows = schema_keys(&count);
-	size_t here = 0;
-	int r = 0;
-
-	for (size_t i = 0; i < s->count; i++)
-		here += s->items[i].section == section;
-	if (here == 0)
-		return 0;
-	r |= buf_printf(out, "\n[%s]\n", schema_section_name(section));
-	for (size_t i = 0; i < count; i++)
-		if (rows[i].section == section)
-			r |= write_key(s, &rows[i], out);
-	for (size_t i = 0; i < s->count; i++)
-		if (s->items[i].section == section &&
-		    !schema_has_key(section, s->items[i].key))
-			r |= write_setting(&s->items[i], out);
-	return r;
-}
-
-int
-settings_write(const struct settings *s, struct buf *out)
-{
-	int r = buf_puts(out, heading);
-
-	for (size_t i = 0; i < SCHEMA_SECTIONS; i++)
-		r |= write_section(s, (enum schema_section)i, out);
-	return r == 0 ? 0 : -1;
+	if (line->value != NULL)
+		explicit_bzero(line->value, strlen(line->value));
+	free(line->key);
+	free(line->value);
 }
 
 void
@@ -308,6 +292,10 @@ settings_done(struct settings *s)
 		free(s->items[i].key);
 		free(s->items[i].value);
 	}
+	for (size_t i = 0; i < s->line_count; i++)
+		free_line(&s->lines[i]);
 	free(s->items);
+	free(s->lines);
+	buf_done(&s->old);
 	*s = (struct settings){ NULL };
 }

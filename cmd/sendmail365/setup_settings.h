@@ -1,17 +1,23 @@
 /*
- * setup_settings - what a new configuration is to say, on its way to a file
+ * setup_settings - what a configuration is to say, on its way to a file
  *
  * Each value is checked when it is added, by what reads it later: the reader
  * of the file must get back what was given, and the schema must take it.
+ *
+ * Where there is a configuration already, it is changed: a value that is given
+ * takes the place of those that its key has, and every other line stays, with
+ * comments, order, and the accounts behind the one that setup is about.
  */
 #ifndef SENDMAIL365_SETUP_SETTINGS_H
 #define SENDMAIL365_SETUP_SETTINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config/schema.h"
+#include "core/buf.h"
 
-struct buf;
+struct config;
 struct failure;
 
 struct setting {
@@ -20,10 +26,24 @@ struct setting {
 	char *value;
 };
 
-struct settings {
-	struct setting *items;
-	size_t count;
+/* A line of the configuration that is there. */
+struct settings_line {
+	enum schema_section section; /* SCHEMA_SECTIONS: nothing of ours */
+	char *key;                   /* NULL: the head of the section */
+	char *value;
+	bool is_dropped;
 };
+
+struct settings {
+	struct setting *items; /* what is given */
+	size_t count;
+	struct buf old; /* the configuration that is there */
+	struct settings_line *lines;
+	size_t line_count; /* 0: there is none */
+};
+
+/* Make s empty. */
+void settings_init(struct settings *s);
 
 /*
  * Add a setting by its name, "SECTION.KEY".  FAILURE_CONFIG: there is no such
@@ -32,14 +52,27 @@ struct settings {
 int settings_add(
     struct settings *s, const char *name, const char *value, struct failure *f);
 
-/* The value of "SECTION.KEY", or NULL; valid until settings_done(). */
+/* The value of "SECTION.KEY" that was added, or NULL.  As the next two: valid
+ * until the settings change. */
+const char *settings_given(const struct settings *s, const char *name);
+
+/* The one that is there, whatever was added; or NULL. */
+const char *settings_old(const struct settings *s, const char *name);
+
+/* The one that will hold: that was added, or is there; or NULL. */
 const char *settings_get(const struct settings *s, const char *name);
 
-/* Take "SECTION.KEY" out again, if it is there. */
+/* Take "SECTION.KEY" out, wherever it is. */
 void settings_drop(struct settings *s, const char *name);
 
-/* Append them as a file: sections and keys in the order of the manual. */
-int settings_write(const struct settings *s, struct buf *out);
+/* Those of one key that were added, in their order: the next one behind
+ * before, or the first (NULL).  NULL: there are no more. */
+const struct setting *settings_next(const struct settings *s,
+    enum schema_section section, const char *key, const struct setting *before);
+
+/* The first line that is there of one key, or NULL. */
+const struct settings_line *settings_line(
+    const struct settings *s, enum schema_section section, const char *key);
 
 /* Release all of them; done twice is fine. */
 void settings_done(struct settings *s);

@@ -108,7 +108,7 @@ setup_place_find(
 	struct stat st;
 	const char *slash;
 
-	*out = (struct setup_place){ NULL };
+	*out = (struct setup_place){ .mode = CONFIG_MODE, .group = (gid_t)-1 };
 	out->path = path != NULL ? whole_path(path) : config_place();
 	if (out->path == NULL)
 		return refuse_user(f);
@@ -121,10 +121,21 @@ setup_place_find(
 	out->is_taken = lstat(out->path, &st) == 0;
 	if (out->is_taken && !replaces)
 		return failure_set(f, FAILURE_USAGE,
-		    "%s is there already, and stays as it is; with --replace a "
-		    "new one takes its place, and it becomes %s.old",
+		    "%s is there already, and stays as it is; with --replace "
+		    "it is changed, and stays beside it as %s.old",
 		    out->path, out->name);
 	return check_writable(out, f);
+}
+
+void
+setup_place_keep_mode(struct setup_place *p)
+{
+	struct stat st;
+
+	if (stat(p->path, &st) == -1)
+		return;
+	p->mode = st.st_mode & 0777;
+	p->group = st.st_gid;
 }
 
 void
@@ -132,7 +143,7 @@ setup_place_done(struct setup_place *p)
 {
 	free(p->path);
 	free(p->directory);
-	*p = (struct setup_place){ NULL };
+	*p = (struct setup_place){ .path = NULL };
 }
 
 /* ---- the name of the secret ---- */
@@ -163,33 +174,27 @@ compare_secret(const char *path, struct span secret)
 	return state;
 }
 
-/* Does the configuration that is there name this file? */
+/* Does a configuration name this file? */
 static bool
-is_in_use(const struct setup_place *p, const char *path)
+is_in_use(const struct config *config, const char *path)
 {
-	struct config *config = NULL;
-	struct failure f;
-	bool is_named = false;
-
-	if (!p->is_taken || config_load(p->path, &config, &f) == -1)
-		return false;
-	for (size_t i = 0; i < config->account_count; i++) {
+	for (size_t i = 0; config != NULL && i < config->account_count; i++) {
 		const struct account *a = &config->accounts[i];
 
-		is_named |= a->client_secret_file != NULL &&
-		    strcmp(a->client_secret_file, path) == 0;
-		is_named |= a->password_file != NULL &&
-		    strcmp(a->password_file, path) == 0;
+		if ((a->client_secret_file != NULL &&
+			strcmp(a->client_secret_file, path) == 0) ||
+		    (a->password_file != NULL &&
+			strcmp(a->password_file, path) == 0))
+			return true;
 	}
-	config_free(&config);
-	return is_named;
+	return false;
 }
 
 /* Of two names the first that is free or holds this very secret; else the one
  * that nobody uses. */
 char *
-setup_secret_name(
-    const struct setup_place *p, const char *kind, struct span secret)
+setup_secret_name(const struct setup_place *p, const struct config *old,
+    const char *kind, struct span secret)
 {
 	char *names[] = { xasprintf(SECRETS "/%s", kind),
 		xasprintf(SECRETS "/%s-2", kind) };
@@ -206,7 +211,7 @@ setup_secret_name(
 	else if (states[1] == SECRET_ABSENT)
 		chosen = 1;
 	else
-		chosen = is_in_use(p, paths[1]) ? 0 : 1;
+		chosen = is_in_use(old, paths[1]) ? 0 : 1;
 	free(paths[0]);
 	free(paths[1]);
 	free(names[1 - chosen]);
@@ -294,9 +299,16 @@ write_secret(struct writing *w, struct failure *f)
 static int
 write_new(struct writing *w, struct failure *f)
 {
+	mode_t mode;
+
 	if (file_replace(w->directory_fd, w->new_name, w->files->text, f) == -1)
 		return failure_at(f, "%s", w->place->directory);
-	if (fchmodat(w->directory_fd, w->new_name, CONFIG_MODE, 0) == -1)
+	mode = w->place->mode;
+	/* A group that is not to be had is not let in. */
+	if (fchownat(w->directory_fd, w->new_name, (uid_t)-1, w->place->group,
+		AT_SYMLINK_NOFOLLOW) == -1)
+		mode &= ~(mode_t)S_IRWXG;
+	if (fchmodat(w->directory_fd, w->new_name, mode, 0) == -1)
 		return fail(f, "chmod", w->new_name);
 	return 0;
 }

@@ -8,10 +8,13 @@
 #ifndef SENDMAIL365_SETUP_WRITE_H
 #define SENDMAIL365_SETUP_WRITE_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 
 #include "core/buf.h"
 
+struct config;
 struct failure;
 
 /* Where it goes. */
@@ -20,6 +23,8 @@ struct setup_place {
 	char *directory;  /* that it is in */
 	const char *name; /* a part of path */
 	bool is_taken;    /* there is a configuration */
+	mode_t mode;      /* that it is to have */
+	gid_t group;      /* (gid_t)-1: as it comes */
 };
 
 /*
@@ -30,16 +35,21 @@ struct setup_place {
 int setup_place_find(const char *path, bool replaces, struct setup_place *out,
     struct failure *f);
 
+/* Give the new one the mode and the group of the one that is there, from which
+ * it takes values over. */
+void setup_place_keep_mode(struct setup_place *p);
+
 /* Release the contents; done twice is fine. */
 void setup_place_done(struct setup_place *p);
 
 /*
  * What the secret's file is to be called in the configuration, beginning with
  * kind ("client-secret"): "secrets/client-secret", or another name where that
- * one holds something else.  For the caller to free().
+ * one holds something else.  Of those that old names, the configuration that
+ * is there (NULL: none), none is touched.  For the caller to free().
  */
-char *setup_secret_name(
-    const struct setup_place *p, const char *kind, struct span secret);
+char *setup_secret_name(const struct setup_place *p, const struct config *old,
+    const char *kind, struct span secret);
 
 /* What is to be written. */
 struct setup_files {

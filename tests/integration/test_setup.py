@@ -21,6 +21,7 @@ from test_secrets import assert_no_secret
 NOBODY = 65534
 PROGRAM = str(BUILD / "sendmail365")
 CLIENT_ID = "11111111-2222-3333-4444-555555555555"
+OTHER_ID = "44444444-3333-4444-5555-666666666666"
 SECRET_ID = "99999999-8888-7777-6666-555555555555"
 
 is_root = pytest.mark.skipif(
@@ -339,7 +340,8 @@ def test_replace_keeps_the_old(target):
     kept = target.directory / "sendmail365.conf.old"
     assert kept.read_bytes() == old
     assert stat.S_IMODE(kept.stat().st_mode) == 0o640
-    assert stat.S_IMODE(target.config.stat().st_mode) == 0o644
+    # It may hold the password of a proxy.
+    assert stat.S_IMODE(target.config.stat().st_mode) == 0o640
     # The old one still works, with the old secret.
     assert target.secret.read_text() == target.tenant.client_secret + "\n"
     assert (target.secrets / "client-secret-2").read_text() == (
@@ -372,11 +374,249 @@ def test_replace_with_the_same_secret(target):
     target.assert_whole()
 
 
-def test_replace_a_broken_one(target):
-    assert target.run(*target.needed()).returncode == 0
-    target.config.write_text("[acount]\n")
-    assert target.run("--replace", *target.needed()).returncode == 0
+@pytest.mark.parametrize("spoil, words", [
+    (lambda config: config.write_text("[acount]\n"),
+     ["sendmail365.conf:1:", "account"]),
+    (lambda config: config.chmod(0o666), ["others can write"]),
+], ids=["wrong", "open"])
+def test_replace_a_broken_one(target, spoil, words):
+    """It is said that nothing of it is kept; and there is a new one."""
+    assert target.run(*target.needed(), "--root", BOSS).returncode == 0
+    spoil(target.config)
+    done = target.run("--replace", *target.needed())
+    assert done.returncode == 0, done.stderr
+    for word in ["nothing is taken over from the old one", *words]:
+        assert word in done.stderr.decode()
+    assert "root =" not in target.config.read_text()
     target.assert_whole()
+
+
+def test_replace_of_a_broken_one_asks_for_all(target):
+    target.directory.mkdir(mode=0o755)
+    target.config.write_text("[acount]\n")
+    done = target.run("--replace", "--root", BOSS, plumbing=[])
+    assert done.returncode == 64
+    assert b"--user is missing" in done.stderr
+    assert target.config.read_text() == "[acount]\n"
+
+
+#: What an administrator has made of a configuration; {first} is the account's
+#: lines behind its user, which are those of the stand-in.
+GROWN = """\
+; ours, see ticket 4711
+[account shop]
+user = shop@contoso.example   ; the web shop
+tenant = 22222222-3333-4444-5555-666666666666
+client_id = 33333333-3333-4444-5555-666666666666
+client_secret_file = {shop}
+
+# who sends as whom
+[route]
+default = {user}
+rule = user:www-data shop
+rule = @shop.example shop
+
+[account]
+# The mailbox that signs in: the sender of all mail.
+user = {user}
+{first}
+max_connections = 2 ; be kind
+send_as = reports@contoso.example
+send_as = @example.org
+
+[aliases]
+# Who gets the mail of root, such as cron's.
+Root = admin, boss@contoso.example  ; both
+admin = admin@contoso.example
+file = {aliases}
+
+[queue]
+lifetime = 2d
+
+[service]
+state_directory = {state}
+socket = {socket}
+"""
+
+
+def grow(target):
+    """The configuration of GROWN; returns its text."""
+    assert target.run(*target.needed()).returncode == 0
+    keys = target.tenant.account()
+    shop = target.secrets / "shop"
+    shop.write_text("of the shop\n")
+    shop.chmod(0o600)
+    target.config.write_text(GROWN.format(
+        user=ALERTS, shop=shop, aliases=target.mail.directory / "aliases",
+        state=target.mail.state, socket=target.home / "submit",
+        first="\n".join(f"{k} = {v}" for k, v in
+                        {**keys, "client_secret_file":
+                         "secrets/client-secret"}.items() if k != "user")))
+    return target.config.read_text()
+
+
+def changes(old, new):
+    """The lines that went, and those that came."""
+    old, new = old.splitlines(), new.splitlines()
+    return [x for x in old if x not in new], [x for x in new if x not in old]
+
+
+def test_replace_without_options_changes_nothing(target):
+    """The very same text, and the secret is where it was."""
+    text = grow(target)
+    before = target.files()
+    done = target.run("--replace", plumbing=[])
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr
+    assert target.config.read_text() == text
+    kept = "sendmail365/sendmail365.conf.old"
+    assert target.files() == {**before, kept: text.encode()}
+
+
+def test_replace_changes_what_is_given(target):
+    text = grow(target)
+    done = target.run(
+        "--replace", "--root", BOSS, "--domain", "contoso.example",
+        "--default", "root", "--set", "queue.lifetime=3d", "--set",
+        "aliases.ops=admin", "--set", "route.rule=user:backup shop",
+        "--set", "log.level=debug", "--set", f"account.send_as={BOSS}",
+        plumbing=[])
+    assert done.returncode == 0, done.stderr
+    new = target.config.read_text()
+    went, came = changes(text, new)
+    assert went == [
+        "rule = user:www-data shop", "rule = @shop.example shop",
+        "send_as = reports@contoso.example", "send_as = @example.org",
+        "Root = admin, boss@contoso.example  ; both", "lifetime = 2d"]
+    assert came == [
+        "rule = user:backup shop", f"send_as = {BOSS}", f"root = {BOSS}",
+        "# Who gets the mail of all other names.", "default = root",
+        "ops = admin", "lifetime = 3d", "[rewrite]",
+        "# Added to names without a domain.", "domain = contoso.example",
+        "[log]", "level = debug"]
+    # What is new stands where it belongs.
+    aliases = new.partition("[aliases]\n")[2].partition("\n[queue]")[0]
+    assert "ops = admin\n" in aliases and "default = root\n" in aliases
+    assert target.check().returncode == 0
+    # A second time there is nothing to do.
+    assert target.run("--replace", "--root", BOSS, "--set",
+                      "aliases.ops=admin", plumbing=[]).returncode == 0
+    assert target.config.read_text() == new
+
+
+def test_replace_that_contradicts_what_stays(target):
+    text = grow(target)
+    before = target.files()
+    done = target.run("--replace", "--user", BOSS, plumbing=[])
+    number = text.splitlines().index(f"default = {ALERTS}") + 1
+    assert_refused(done, 78, "nothing is written", f":{number}: default",
+                   ALERTS)
+    assert target.files() == before
+    done = target.run("--replace", "--user", BOSS, "--set",
+                      f"route.default={BOSS}", plumbing=[])
+    assert done.returncode == 0, done.stderr
+
+
+def test_replace_of_accounts_that_have_names(target):
+    """It is about the first, and the others stay."""
+    text = grow(target).replace("[account]", "[account alerts]").replace(
+        f"default = {ALERTS}", "default = alerts")
+    first, _, rest = text.partition("[account alerts]")
+    route = first.index("# who")
+    target.config.write_text(
+        f"[account alerts]{rest}\n{first[:route]}{first[route:]}")
+    before = target.config.read_text()
+    assert target.run("--replace", "--set", "account.max_connections=1",
+                      plumbing=[]).returncode == 0
+    assert changes(before, target.config.read_text()) == (
+        ["max_connections = 2 ; be kind"], ["max_connections = 1"])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_replace_keeps_line_ends(target, end):
+    assert target.run(*target.needed()).returncode == 0
+    text = "\n".join(target.config.read_text().splitlines())
+    old = (text.replace("\n", end) if end == "\r\n" else text) + end
+    target.config.write_bytes(old.encode())
+    assert target.run("--replace", "--set", "log.level=info",
+                      plumbing=[]).returncode == 0
+    assert target.config.read_bytes() == (
+        f"{old if end else old + chr(10)}\n[log]\nlevel = info\n".encode())
+
+
+def test_replace_keeps_what_only_some_may_read(target):
+    """A password of a proxy: the file stays as closed as it was."""
+    assert target.run(*target.needed()).returncode == 0
+    target.config.write_text(target.config.read_text().replace(
+        "[account]\n", "[account]\nproxy = http://me:pass@127.0.0.1:1\n"))
+    target.config.chmod(0o640)
+    os.chown(target.config, -1, os.getegid())
+    assert target.run("--replace", "--root", BOSS,
+                      plumbing=[]).returncode == 0
+    assert "proxy = http://me:pass@127.0.0.1:1\n" in (
+        target.config.read_text())
+    assert stat.S_IMODE(target.config.stat().st_mode) == 0o640
+    assert target.check().returncode == 0
+
+
+@pytest.mark.parametrize("options, status, words", [
+    (["--client-id", OTHER_ID], 64, "--secret-file is missing"),
+    (["--auth", "password"], 64, "--secret-file is missing"),
+    (["--user", BOSS], 0, ""),
+    (["--tenant", "CONTOSO.example"], 0, ""),
+])
+def test_replace_keeps_a_secret_that_belongs_to_it(
+        target, options, status, words):
+    """Another application's is another secret."""
+    assert target.run(*target.needed()).returncode == 0
+    before = target.files()
+    done = target.run("--replace", *options, plumbing=[])
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr.decode()
+    if status:
+        assert target.files() == before
+    else:
+        assert target.secret.read_text() == target.tenant.client_secret + "\n"
+        target.assert_whole()
+
+
+def test_replace_without_the_old_secret(target):
+    assert target.run(*target.needed()).returncode == 0
+    target.secret.unlink()
+    done = target.run("--replace", "--root", BOSS, plumbing=[])
+    assert_refused(done, 78, "without --secret-file", target.secret,
+                   "no such file")
+    done = target.run("--replace", "--secret-file", str(target.secret_source),
+                      plumbing=[])
+    assert done.returncode == 0, done.stderr
+    target.assert_whole()
+
+
+def test_replace_one_way_to_sign_in_by_another(target):
+    """What belongs to the first goes; and back again."""
+    assert target.run(*target.needed(), "--root", BOSS).returncode == 0
+    target.secret_source.write_text(PASSWORD)
+    done = target.run("--replace", "--auth", "password", "--secret-file",
+                      str(target.secret_source), "--host",
+                      "relay.contoso.example", "--login", "x", plumbing=[])
+    assert done.returncode == 0, done.stderr
+    text = target.config.read_text()
+    for key in ("tenant", "client_id", "client_secret_file", "authority",
+                "auth"):
+        assert f"\n{key} = " not in text
+    assert "password_file = secrets/password\n" in text
+    assert f"root = {BOSS}\n" in text
+    done = target.run("--replace", "--auth", "none", plumbing=[])
+    assert done.returncode == 0, done.stderr
+    text = target.config.read_text()
+    assert "auth = none\n" in text and "password_file" not in text
+    assert "host = relay.contoso.example\n" in text
+    # An application's ID says what it is about.
+    done = target.run("--replace", *target.needed(user=None))
+    assert done.returncode == 0, done.stderr
+    text = target.config.read_text()
+    assert "auth = " not in text and "relay.contoso" not in text
+    assert f"user = {ALERTS}\n" in text and f"root = {BOSS}\n" in text
+    assert target.check().returncode == 0
 
 
 def test_a_secret_that_is_there_stays(target):
@@ -824,6 +1064,84 @@ def test_dialogue_of_a_password_at_microsoft(target, open_terminal):
     t.answer("mail of root", "-")
     assert t.wait() == 0, t.seen
     assert "host" not in target.config.read_text()
+
+
+def test_dialogue_that_replaces(target, open_terminal):
+    """An empty answer is the old one; the secret is not shown."""
+    text = grow(target)
+    t = open_terminal("--replace", "--no-test", plumbing=[])
+    for question, shown in [
+            ("The mailbox", ALERTS), ("It signs in", "client-secret"),
+            ("tenant", target.tenant.domain),
+            ("(client) ID", target.tenant.client_id)]:
+        t.expect(question)
+        t.expect(f"[{shown}]: ")
+        t.type("\n")
+    t.expect("Value (it is not shown; empty: as it is): ")
+    t.type("\n")
+    t.expect("domain of names")
+    t.expect("[-]: ")
+    t.type("\n")
+    t.expect("mail of root")
+    t.expect("[admin, boss@contoso.example]: ")
+    t.type("\n")
+    assert t.wait() == 0, t.seen
+    assert target.config.read_text() == text
+    assert target.secret.read_text() == target.tenant.client_secret + "\n"
+    assert_no_secret(target.tenant, t.seen)
+
+
+def test_dialogue_that_replaces_some(target, open_terminal):
+    text = grow(target)
+    t = open_terminal("--replace", plumbing=[])
+    t.answer("The mailbox", "")
+    t.answer("It signs in", "")
+    t.answer("tenant", "")
+    t.answer("(client) ID", OTHER_ID)
+    # That of another application cannot stay.
+    t.expect("Value (it is not shown): ")
+    t.type("\n")
+    t.expect("empty")
+    t.expect("shown): ")
+    t.type("the second one\n")
+    t.answer("domain of names", "-")
+    t.answer("mail of root", "-")
+    t.answer("send a test mail", "-")
+    assert t.wait() == 0, t.seen
+    assert changes(text, target.config.read_text()) == (
+        [f"client_id = {target.tenant.client_id}",
+         "client_secret_file = secrets/client-secret",
+         "# Who gets the mail of root, such as cron's.",
+         "Root = admin, boss@contoso.example  ; both"],
+        [f"client_id = {OTHER_ID}",
+         "client_secret_file = secrets/client-secret-2"])
+
+
+def test_dialogue_that_replaces_a_broken_one(target, open_terminal):
+    target.directory.mkdir(mode=0o755)
+    target.config.write_text("[acount]\nuser = x@y.example\n")
+    t = open_terminal("--replace", "--no-test")
+    t.expect("nothing is taken over from the old one")
+    for question, answer in QUESTIONS:
+        t.answer(question, answer(target))
+    assert t.wait() == 0, t.seen
+    assert b"x@y.example" not in t.seen
+    target.assert_whole()
+
+
+def test_dialogue_without_the_old_secret(target, open_terminal):
+    assert target.run(*target.needed()).returncode == 0
+    target.secret.unlink()
+    t = open_terminal("--replace", "--no-test", plumbing=[])
+    for question in ("The mailbox", "It signs in", "tenant", "(client) ID"):
+        t.answer(question, "")
+    t.expect("no such file")
+    t.expect("Value (it is not shown): ")
+    t.type(target.tenant.client_secret + "\n")
+    t.answer("domain of names", "")
+    t.answer("mail of root", "")
+    assert t.wait() == 0, t.seen
+    target.assert_whole()
 
 
 ENDS = {"ctrl-c": "\x03", "ctrl-d": "\x04", "ctrl-backslash": "\x1c"}
