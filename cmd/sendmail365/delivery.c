@@ -117,6 +117,17 @@ set_verdict(struct ipc *out, struct spool_id id, enum ipc_verdict verdict)
 
 /* ---- one message ---- */
 
+/* Its time is up while it may not be tried: that is its last outcome. */
+static void
+give_up(struct delivery *d, const char *why)
+{
+	struct trouble t = { .scope = SCOPE_MESSAGE };
+
+	(void)failure_set(&t.failure, FAILURE_LATER, "%s", why);
+	(void)failure_dsn(&t.failure, "4.4.7");
+	outcomes_set(d->outcomes, d->plan.recipients.count, &t);
+}
+
 /* Send it if the manager and the limits allow that.  false: *out. */
 static bool
 run(struct worker *w, const struct settlement *s,
@@ -134,6 +145,10 @@ run(struct worker *w, const struct settlement *s,
 	ask_for_lane(w, d, s->entry, &answer);
 	is_held =
 	    answer.kind == IPC_HELD && delivery_can_go_direct(w->config, d);
+	if (answer.kind != IPC_GO && !is_held && answer.u.leave.is_late) {
+		give_up(d, answer.text);
+		return true;
+	}
 	if (answer.kind != IPC_GO && !is_held) {
 		set_verdict(out, s->entry->id, VERDICT_REFUSED);
 		return false;

@@ -23,6 +23,9 @@ enum {
 	NO_LANE_DELAY_MS = 5 * 1000,
 	BAD_FILE_DELAY_MS = 60 * 60 * 1000,
 	LONG_WAIT_MS = 2 * 60 * 1000,
+	EXPIRY_MS = 5 * 1000, /* between two looks for what is too old */
+	/* Of what is too old and held, for a process to put an end to. */
+	LANE_LATE = BACKLOG_LANES_MAX - 1,
 	MS_PER_SECOND = 1000
 };
 
@@ -76,7 +79,7 @@ find_lane(struct manager *m, const struct ipc *said)
 		if (strcmp(m->lanes[i].name, said->text) == 0)
 			break;
 	is_new = i == m->lane_count;
-	if (is_new && i == BACKLOG_LANES_MAX)
+	if (is_new && i == LANE_LATE)
 		i = reuse_lane(m);
 	else
 		m->lane_count += is_new;
@@ -145,7 +148,7 @@ most_workers(const struct manager *m)
 }
 
 static struct worker *
-start_worker(struct manager *m)
+start_worker(struct manager *m, unsigned most)
 {
 	struct worker *none = NULL;
 	unsigned count = 0;
@@ -156,7 +159,7 @@ start_worker(struct manager *m)
 		else if (none == NULL)
 			none = &m->workers[i];
 	}
-	if (none == NULL || count >= most_workers(m))
+	if (none == NULL || count >= most)
 		return NULL;
 	*none = (struct worker){ .child = { .fd = -1 } };
 	if (manager_start(m, &none->child, delivery_process, "s365-delivery") ==
@@ -192,7 +195,7 @@ find_worker(struct manager *m, unsigned lane)
 		return NULL;
 	if (unbound != NULL)
 		return unbound;
-	w = start_worker(m);
+	w = start_worker(m, most_workers(m));
 	/* Others keep their session for nothing while this one waits. */
 	if (w == NULL && other != NULL)
 		manager_retire(&other->child);
@@ -268,6 +271,81 @@ run_lane(struct manager *m, unsigned lane, int64_t now_ms)
 	}
 }
 
+/* ---- what is held for too long ---- */
+
+/*
+ * Does mail of this lane wait, and not just for a moment?  One failure may be
+ * a mishap: what is old after a long downtime has another chance if there is
+ * one soon.
+ */
+static bool
+is_held(const struct lane *lane, bool is_once)
+{
+	const struct circuit *c = &lane->circuit;
+	bool is_soon = !is_once && c->failures == 1 &&
+	    c->until_ms - clock_ms() < LONG_WAIT_MS;
+
+	return (c->failures > 0 && !is_soon) ||
+	    (lane->is_spent && lane->blocked_ms > clock_ms());
+}
+
+static bool
+is_held_lane(const void *context, unsigned lane)
+{
+	const struct manager *m = context;
+
+	return is_held(&m->lanes[lane], m->is_once);
+}
+
+static bool
+is_late(const struct manager *m, const struct lane *lane, struct spool_id id)
+{
+	const struct schedule_policy policy = settle_policy(m->config);
+
+	return is_held(lane, m->is_once) &&
+	    schedule_is_expired(
+		&policy, spool_arrival_ms(id), clock_epoch_ms());
+}
+
+static void
+find_late(struct manager *m)
+{
+	const struct schedule_policy policy = settle_policy(m->config);
+	unsigned lane = 1;
+
+	while (lane < m->lane_count && !is_held_lane(m, lane))
+		lane++;
+	if (lane == m->lane_count) {
+		m->expiry_ms = 0;
+		return;
+	}
+	if (clock_ms() < m->expiry_ms)
+		return;
+	m->expiry_ms = clock_ms() + EXPIRY_MS;
+	backlog_set_apart(m->backlog, clock_epoch_ms() - policy.lifetime_ms,
+	    is_held_lane, m, LANE_LATE);
+}
+
+/* They need no connection, but a process: one more than those that are busy
+ * with an account that does not answer. */
+static void
+run_late(struct manager *m)
+{
+	struct spool_id id = { 0, 0 };
+
+	while (backlog_first(m->backlog, LANE_LATE, &id) != INT64_MAX) {
+		struct worker *w = find_worker(m, 0);
+
+		if (w == NULL)
+			w = start_worker(m, most_workers(m) + 1);
+		if (w == NULL)
+			return;
+		give(m, w, 0, id);
+	}
+}
+
+/* ---- all of it ---- */
+
 void
 dispatch_run(struct manager *m)
 {
@@ -275,6 +353,8 @@ dispatch_run(struct manager *m)
 
 	if (m->is_stopping)
 		return;
+	find_late(m);
+	run_late(m);
 	/* What was tried before goes before what nobody knows. */
 	for (unsigned lane = 1; lane < m->lane_count; lane++)
 		run_lane(m, lane, now_ms);
@@ -307,6 +387,9 @@ dispatch_wait_ms(const struct manager *m)
 
 /* ---- what they say ---- */
 
+static const char spent[] =
+    "the account has reached recipients_per_day; see sendmail365.conf(5)";
+
 static void
 answer_lane(struct manager *m, struct worker *w, const struct ipc *said)
 {
@@ -323,12 +406,13 @@ answer_lane(struct manager *m, struct worker *w, const struct ipc *said)
 		w->has_gone = true;
 		w->is_probe = lane->circuit.failures > 0;
 		circuit_enter(&lane->circuit);
-	} else if (lane->why != NULL && !m->is_stopping &&
-	    m->config->direct_send.is_enabled) {
-		answer.kind = IPC_HELD;
-		(void)snprintf(
-		    answer.text, sizeof(answer.text), "%s", lane->why);
-		w->is_held = true;
+	} else if (i != 0 && !m->is_stopping) {
+		w->is_held =
+		    lane->why != NULL && m->config->direct_send.is_enabled;
+		answer.kind = w->is_held ? IPC_HELD : IPC_NO;
+		answer.u.leave.is_late = is_late(m, lane, w->job);
+		(void)snprintf(answer.text, sizeof(answer.text), "%s",
+		    lane->why != NULL ? lane->why : spent);
 	}
 	if (ipc_send(w->child.fd, &answer, -1) == -1)
 		dispatch_lose(m, w);
@@ -408,6 +492,7 @@ block_lane(struct lane *lane, int64_t wait_ms)
 			  "seconds",
 		    lane->name, seconds);
 	lane->blocked_ms = clock_ms() + wait_ms;
+	lane->is_spent = wait_ms > LONG_WAIT_MS;
 }
 
 static void

@@ -71,6 +71,11 @@ struct ipc {
 			unsigned max_connections;
 		} lane;
 		struct {
+			/* Of IPC_NO and IPC_HELD: the message may wait no
+			 * longer, for the reason in text. */
+			bool is_late;
+		} leave;
+		struct {
 			enum ipc_verdict verdict;
 			enum ipc_circuit circuit;
 			int64_t due_ms;

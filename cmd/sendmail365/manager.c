@@ -503,6 +503,8 @@ sleep_ms(const struct manager *m)
 		left = least(left, m->watchdog_ms - clock_ms());
 	if (m->again_ms > 0)
 		left = least(left, m->again_ms - clock_ms());
+	if (m->expiry_ms > 0 && !m->is_stopping)
+		left = least(left, m->expiry_ms - clock_ms());
 	if (has_children(m))
 		left = least(left, HOUSEKEEPING_MS);
 	if (m->is_stopping)

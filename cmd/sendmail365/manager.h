@@ -63,6 +63,7 @@ struct lane {
 	struct circuit circuit;
 	char *why;          /* the circuit is open, or NULL */
 	int64_t blocked_ms; /* until then the limits allow nothing */
+	bool is_spent;      /* those of the day */
 };
 
 /* A caller that nobody serves yet. */
@@ -89,6 +90,8 @@ struct manager {
 	int64_t again_ms;    /* when something is tried that this host had no
 	                        means for; 0: nothing is */
 	int64_t watchdog_ms; /* when the service manager is told next */
+	int64_t expiry_ms;   /* when what is too old is looked for among what
+	                        is held; 0: nothing is */
 	int64_t clock_offset_ms;
 	struct lane lanes[BACKLOG_LANES_MAX]; /* 0: of nobody */
 	unsigned lane_count;

@@ -158,10 +158,11 @@ take_outcomes(const struct settlement *s, const struct delivery *d)
 
 /* Nobody waits any longer: what is deferred has failed. */
 static void
-expire(const struct settlement *s)
+expire(const struct settlement *s, const char *id)
 {
 	unsigned hours = s->config->queue_lifetime / SECONDS_PER_HOUR;
 
+	log_info("%s: not delivered within %u hours: given up", id, hours);
 	for (size_t i = 0; i < s->journal->count; i++) {
 		const struct journal_entry *e = &s->journal->entries[i];
 		char *address, *text;
@@ -326,16 +327,19 @@ defer(const struct settlement *s, const struct summary *sum, const char *id,
     struct ipc *out)
 {
 	const struct schedule_policy policy = settle_policy(s->config);
-	int64_t due = clock_epoch_ms();
+	int64_t delay = 0;
 	struct failure f;
+	int64_t due;
 	int r;
 
 	s->journal->attempts += sum->is_attempt;
 	if (sum->is_long)
-		due += policy.longest_ms;
+		delay = policy.longest_ms;
 	else if (sum->is_attempt)
-		due += schedule_delay(
+		delay = schedule_delay(
 		    &policy, s->journal->attempts, schedule_chance());
+	due = schedule_due_ms(
+	    &policy, spool_arrival_ms(s->entry->id), clock_epoch_ms(), delay);
 	r = journal_append(s->spool, s->entry->id, s->journal, &f);
 	log_if(id, r, &f);
 	/* What the account holds keeps its place. */
@@ -368,7 +372,7 @@ settle_outcomes(
 	if (sum.deferred > 0 &&
 	    schedule_is_expired(
 		&policy, spool_arrival_ms(s->entry->id), clock_epoch_ms())) {
-		expire(s);
+		expire(s, id);
 		sum.deferred = 0;
 	}
 	if (sum.deferred > 0)

@@ -399,6 +399,26 @@ backlog_return(
 	enter_heap(b, e);
 }
 
+void
+backlog_set_apart(struct backlog *b, int64_t before_ms,
+    bool (*is_chosen)(const void *context, unsigned lane), const void *context,
+    unsigned lane)
+{
+	assert(lane < BACKLOG_LANES_MAX);
+	for (size_t i = 0; i < b->entry_count; i++) {
+		struct entry *e = &b->entries[i];
+		const struct spool_id id = { e->number, e->uid };
+
+		if (e->state != STATE_WAITING || e->lane == lane ||
+		    spool_arrival_ms(id) >= before_ms ||
+		    !is_chosen(context, e->lane))
+			continue;
+		leave_heap(b, e);
+		e->lane = (uint16_t)lane;
+		enter_heap(b, e);
+	}
+}
+
 unsigned
 backlog_count_crash(struct backlog *b, struct spool_id id)
 {

@@ -3,8 +3,8 @@
  *
  * Some 50 octets for each.  A lane is what is scheduled together: messages
  * that leave through one account.  Lane 0 is for those of which that is not
- * known yet.  Every call costs at most the logarithm of the number of
- * messages, however many there are.
+ * known yet.  A call costs at most the logarithm of the number of messages,
+ * however many there are, unless it says more.
  */
 #ifndef QUEUE_BACKLOG_H
 #define QUEUE_BACKLOG_H
@@ -60,6 +60,14 @@ void backlog_take(struct backlog *b, struct spool_id id);
  * happens if it is gone. */
 void backlog_return(
     struct backlog *b, struct spool_id id, unsigned lane, int64_t due_ms);
+
+/*
+ * Move what arrived before then, and waits in a lane that is chosen, to
+ * another one, whenever it is due.  This looks at every message there is.
+ */
+void backlog_set_apart(struct backlog *b, int64_t before_ms,
+    bool (*is_chosen)(const void *context, unsigned lane), const void *context,
+    unsigned lane);
 
 /* How often the message has brought down who had it, with this time. */
 unsigned backlog_count_crash(struct backlog *b, struct spool_id id);

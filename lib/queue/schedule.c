@@ -94,6 +94,16 @@ schedule_chance(void)
 	return n;
 }
 
+int64_t
+schedule_due_ms(const struct schedule_policy *policy, int64_t arrival_ms,
+    int64_t now_ms, int64_t delay_ms)
+{
+	int64_t due_ms = now_ms + delay_ms;
+	int64_t end_ms = arrival_ms + policy->lifetime_ms + 1;
+
+	return now_ms < end_ms && end_ms < due_ms ? end_ms : due_ms;
+}
+
 bool
 schedule_is_expired(
     const struct schedule_policy *policy, int64_t arrival_ms, int64_t now_ms)

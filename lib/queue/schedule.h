@@ -42,6 +42,13 @@ int64_t schedule_delay(
 /* Chance for schedule_delay() and circuit_fail(). */
 uint32_t schedule_chance(void);
 
+/*
+ * When a message is tried again that is put off now.  Its last attempt is no
+ * later than it expires.
+ */
+int64_t schedule_due_ms(const struct schedule_policy *policy,
+    int64_t arrival_ms, int64_t now_ms, int64_t delay_ms);
+
 /* The message has been there for longer than it may be. */
 bool schedule_is_expired(
     const struct schedule_policy *policy, int64_t arrival_ms, int64_t now_ms);

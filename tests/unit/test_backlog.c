@@ -16,6 +16,9 @@ enum {
 	LANES = 4
 };
 
+/* Numbers are times in microseconds, with chance at the end. */
+#define A_SECOND (UINT64_C(1000000) << 12)
+
 static struct spool_id
 id_of(uint64_t n)
 {
@@ -122,6 +125,36 @@ test_held_messages_wait(void **state)
 	assert_empty(b, 0);
 	put(b, 1, 0);
 	assert_first(b, 0, 1);
+	backlog_free(&b);
+}
+
+static bool
+is_lane(const void *context, unsigned lane)
+{
+	return lane == *(const unsigned *)context;
+}
+
+static void
+test_the_oldest_of_a_lane_are_set_apart(void **state)
+{
+	struct backlog *b = backlog_new();
+	const unsigned chosen = 1;
+	const unsigned apart = 3;
+
+	(void)state;
+	for (uint64_t n = 1; n <= 6; n++) {
+		put(b, n * A_SECOND, (int64_t)(100 - n));
+		backlog_take(b, id_of(n * A_SECOND));
+		backlog_return(b, id_of(n * A_SECOND), n % 2, 0);
+	}
+	backlog_take(b, id_of(A_SECOND));
+	backlog_set_apart(b, 5000, is_lane, &chosen, apart);
+	assert_first(b, apart, 3 * A_SECOND);
+	assert_first(b, chosen, 5 * A_SECOND);
+	assert_first(b, 0, 2 * A_SECOND);
+	backlog_drop(b, id_of(3 * A_SECOND));
+	/* The first was out. */
+	assert_empty(b, apart);
 	backlog_free(&b);
 }
 
@@ -234,6 +267,7 @@ main(void)
 		cmocka_unit_test(test_a_message_that_is_out_is_not_given_twice),
 		cmocka_unit_test(test_lanes_do_not_stand_in_each_others_way),
 		cmocka_unit_test(test_held_messages_wait),
+		cmocka_unit_test(test_the_oldest_of_a_lane_are_set_apart),
 		cmocka_unit_test(test_users_are_counted),
 		cmocka_unit_test(test_many_come_out_in_order),
 		cmocka_unit_test(test_any_order_of_calls),

@@ -149,6 +149,17 @@ test_expiry(void **state)
 }
 
 static void
+test_the_last_attempt_is_at_the_end_of_the_lifetime(void **state)
+{
+	(void)state;
+	assert_int_equal(schedule_due_ms(&policy, 5, 10, 1000), 1010);
+	assert_int_equal(schedule_due_ms(&policy, 5, 10, 2000000), 1000006);
+	assert_true(schedule_is_expired(&policy, 5, 1000006));
+	/* It was hidden, or the clock was wrong. */
+	assert_int_equal(schedule_due_ms(&policy, 5, 1000006, 60), 1000066);
+}
+
+static void
 test_a_closed_circuit_admits_all(void **state)
 {
 	struct circuit c = { 0 };
@@ -226,6 +237,8 @@ main(void)
 		cmocka_unit_test(test_the_delay_doubles_up_to_the_longest),
 		cmocka_unit_test(test_chance_takes_up_to_a_fifth),
 		cmocka_unit_test(test_expiry),
+		cmocka_unit_test(
+		    test_the_last_attempt_is_at_the_end_of_the_lifetime),
 		cmocka_unit_test(test_a_closed_circuit_admits_all),
 		cmocka_unit_test(test_an_open_circuit_lets_one_probe_through),
 		cmocka_unit_test(test_what_was_on_its_way_counts_once),
