@@ -1,6 +1,7 @@
 #include "child.h"
 
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -20,6 +21,11 @@
 #include "core/file.h"
 
 enum {
+	/*
+	 * systemd's socket takes connections where the service cannot start,
+	 * and starting takes a while where the queue is long.
+	 */
+	GREETING_SECONDS = 120,
 	/* After its last reply the program still says goodbye to Exchange. */
 	LAST_WAIT_SECONDS = 2
 };
@@ -37,6 +43,28 @@ socket_path(void)
 	return path != NULL ? path : default_socket;
 }
 
+/* Nothing is written before there is an answer: who is given up here must not
+ * find a message later. */
+static int
+reach(int fd, const struct sockaddr_un *address)
+{
+	const struct timeval longest = { .tv_sec = GREETING_SECONDS };
+	int64_t deadline = clock_deadline(GREETING_SECONDS);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int n;
+
+	/* connect(2) waits as well, for a place in the queue of the socket. */
+	if (setsockopt(
+		fd, SOL_SOCKET, SO_SNDTIMEO, &longest, sizeof(longest)) == -1 ||
+	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) ==
+		-1)
+		return -1;
+	do
+		n = poll(&p, 1, clock_left_ms(deadline));
+	while (n == -1 && errno == EINTR);
+	return n > 0 ? 0 : -1;
+}
+
 int
 child_connect(struct child *child)
 {
@@ -49,9 +77,7 @@ child_connect(struct child *child)
 	memcpy(address.sun_path, path, len + 1);
 	child->pid = 0;
 	child->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (child->fd != -1 &&
-	    connect(child->fd, (const struct sockaddr *)&address,
-		sizeof(address)) == -1)
+	if (child->fd != -1 && reach(child->fd, &address) == -1)
 		fd_close(&child->fd);
 	return child->fd == -1 ? -1 : 0;
 }

@@ -19,7 +19,8 @@ struct child {
 
 /*
  * Connect to the service, if one answers at $SENDMAIL365_SOCKET or, without
- * that, where it is by default.  Returns 0, or -1 if none does.
+ * that, where it is by default.  Returns 0, or -1 if none does; one that says
+ * nothing for two minutes is none.
  */
 int child_connect(struct child *child);
 

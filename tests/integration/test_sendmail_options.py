@@ -7,6 +7,7 @@ import pwd
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -567,6 +568,27 @@ def test_no_program_beside(front):
                        env={**os.environ, "SENDMAIL365_SOCKET": str(missing)})
     assert_fatal(result, 75, f"no service answers at {missing}, ",
                  "start the service")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+def test_service_that_does_not_answer(front):
+    """systemd listens also where it cannot start the service.  The wait for
+    its greeting, here an over-long one, comes before anything is said."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(front.folder / "silent"))
+        listener.listen()
+        done = subprocess.run(
+            ["strace", "-qq", "-o", "/dev/null", "-e", "trace=poll,ppoll",
+             "-e", "inject=poll,ppoll:retval=0:when=1", front.path, "u@x.org"],
+            input=MESSAGE, stderr=subprocess.PIPE, timeout=60,
+            env={**os.environ, "SENDMAIL365_SOCKET": listener.getsockname()})
+        if b"not permitted" in done.stderr:
+            pytest.skip("strace may not trace")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert front.heard()["is_complete"]
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(1) == b""
 
 
 def test_program_that_is_none(front):
