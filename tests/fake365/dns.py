@@ -141,7 +141,7 @@ class Dns:
         with self._changed:
             return list(self._questions)
 
-    def wait_for_questions(self, count: int, timeout: float = 10) -> bool:
+    def wait_for_questions(self, count: int, timeout: float = 60) -> bool:
         """Wait until so many questions have come; False: too late."""
         with self._changed:
             return self._changed.wait_for(

@@ -56,10 +56,14 @@ class Listener:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            connection.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY, True
-            )
-            handler = self._make(connection)
+            try:
+                connection.setsockopt(
+                    socket.IPPROTO_TCP, socket.TCP_NODELAY, True
+                )
+                handler = self._make(connection)
+            except OSError:
+                connection.close()  # the client has gone again
+                continue
             thread = threading.Thread(
                 target=handler.run, name=self._name, daemon=True
             )

@@ -52,6 +52,7 @@ SMTP_ACTIONS = {
            "argument is its code",
     "close-mid": "half an answer, then close",
     "delay": "wait that many seconds, then go on as usual",
+    "hold": "wait for this threading.Event, then go on as usual",
 }
 
 TOKEN_ACTIONS = {
@@ -116,8 +117,8 @@ def _actions_of(phase: str) -> Iterable[str]:
 class Scenario:
     """Rules, capabilities not offered, and answers for recipients.
 
-    Where several rules hold, all delays are served, then the first other
-    rule counts.
+    Where several rules hold, all delays and holds are served, then the first
+    other rule counts.
     """
 
     CAPABILITIES = frozenset(

@@ -160,8 +160,10 @@ class Session:
         for rule in rules:
             if rule.action == "delay":
                 self.tenant.pause(float(rule.argument))
+            if rule.action == "hold":
+                self.tenant.hold(rule.argument)
         for rule in rules:
-            if rule.action != "delay":
+            if rule.action not in ("delay", "hold"):
                 return faults.play(rule, self, phase, work)
         reply = work()
         if reply:

@@ -20,6 +20,8 @@ from .records import Connection, Journal, Line, Message, TokenRequest
 from .scenario import Scenario
 from .wire import context_for
 
+_PATIENCE = 60  # seconds that a test waits for what will come
+
 
 @dataclass
 class Settings:
@@ -148,12 +150,14 @@ class Tenant:
         ]
 
     def wait_for(
-        self, condition: Callable[[], bool], timeout: float = 10
+        self, condition: Callable[[], bool], timeout: float = _PATIENCE
     ) -> bool:
         """Wait until a condition on the above holds; False: too late."""
         return self.journal.wait_for(condition, timeout)
 
-    def wait_for_messages(self, count: int, timeout: float = 10) -> bool:
+    def wait_for_messages(
+        self, count: int, timeout: float = _PATIENCE
+    ) -> bool:
         """Wait until so many messages have been accepted."""
         return self.wait_for(lambda: len(self.messages) >= count, timeout)
 
@@ -172,6 +176,11 @@ class Tenant:
     def pause(self, seconds: float) -> None:
         """Sleep, but not beyond the end of the tenant."""
         self._stopping.wait(seconds)
+
+    def hold(self, event: threading.Event) -> None:
+        """Wait for an event, but not beyond the end of the tenant."""
+        while not event.wait(0.02) and not self._stopping.is_set():
+            pass
 
     def next_number(self) -> int:
         """A number not given before."""

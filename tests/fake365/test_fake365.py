@@ -8,6 +8,7 @@ import json
 import smtplib
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ MESSAGE = (
     "one\r\n.two\r\n..three\r\n"
 ).encode()
 TO = "you@fabrikam.example"
+STUCK = 60  # seconds
 
 
 @pytest.fixture(name="tenant")
@@ -59,7 +61,7 @@ def fetch_token(tenant, /, **changes):
     )
     try:
         with urllib.request.urlopen(
-            request, timeout=5, context=trust(tenant)
+            request, timeout=STUCK, context=trust(tenant)
         ) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
@@ -73,7 +75,9 @@ def xoauth2(token, user=ALERTS):
 
 def connect(tenant, port=None):
     """EHLO, STARTTLS, EHLO."""
-    client = smtplib.SMTP("localhost", port or tenant.smtp_port, timeout=5)
+    client = smtplib.SMTP(
+        "localhost", port or tenant.smtp_port, timeout=STUCK
+    )
     client.ehlo("web1.fabrikam.example")
     client.starttls(context=trust(tenant))
     client.ehlo("web1.fabrikam.example")
@@ -104,7 +108,7 @@ class Raw:
     """A client that says exactly what it is told to."""
 
     def __init__(self, port):
-        self.sock = socket.create_connection(("localhost", port), 5)
+        self.sock = socket.create_connection(("localhost", port), STUCK)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         self.file = self.sock.makefile("rb")
 
@@ -445,6 +449,17 @@ def test_reset(tenant):
         first_reply(tenant)
 
 
+def test_who_has_gone_again_stops_nobody():
+    tenant = Tenant()  # nobody is served yet
+    for port in tenant.smtp_port, tenant.mx_port, tenant.entra_port:
+        with socket.create_connection(("localhost", port)) as client:
+            client.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+    with tenant, sign_in(tenant) as client:
+        assert send(client)[0] == 250
+
+
 @pytest.mark.parametrize("rule", [
     Rule("connect", "stall"),
     Rule("ehlo", "garbage", 100),
@@ -628,7 +643,7 @@ def test_endless_token(tenant):
     tenant.scenario = Scenario(Rule("token", "oversized"))
     context = trust(tenant)
     with urllib.request.urlopen(
-        tenant.authority, timeout=5, context=context
+        tenant.authority, timeout=STUCK, context=context
     ) as answer:
         assert len(answer.read(1 << 20)) == 1 << 20
 
@@ -685,7 +700,7 @@ def test_command_line(tmp_path):
         with Raw(ready["smtp_port"]) as client:
             client.reply()
             assert client.ask("EHLO x") == "421 4.3.2 no"
-        out, _ = child.communicate("messages\n", timeout=5)
+        out, _ = child.communicate("messages\n", timeout=STUCK)
         assert child.returncode == 0
     reports = [json.loads(line) for line in out.splitlines()]
     assert len(reports) == 2
