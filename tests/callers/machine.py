@@ -7,6 +7,7 @@ from packages. Each run sees a fresh copy of all this, made by private-root.
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ CC = "cc@fabrikam.example"
 BCC = "bcc@fabrikam.example"
 AUTHOR = "web@site.example"
 REFUSAL = "554 5.2.0 STOREDRV.Submission.Exception: refused by the test"
-RUN_SECONDS = 90
+RUN_SECONDS = 300
 
 # $1: the programs, $2: files of root's, $3: files of jdoe's
 SET_UP = """
@@ -135,7 +136,12 @@ class Machine:
     def run(self, *command, stdin=b"", **options):
         """Run a caller to its end."""
         process = self.start(*command, stdin=subprocess.PIPE, **options)
-        out, err = process.communicate(stdin, timeout=RUN_SECONDS)
+        try:
+            out, err = process.communicate(stdin, timeout=RUN_SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
         return subprocess.CompletedProcess(
             command, process.returncode, out, err)
 
