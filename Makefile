@@ -182,6 +182,7 @@ package-deps: deps
 
 .PHONY: check-packages
 check-packages: package-deps
+	@$(MAKE) --no-print-directory $(jobs) all
 	@tests/run packages/
 
 .PHONY: check-crash
