@@ -4,6 +4,7 @@ buildah executes the recipes, on a base made by roots.base(): no registry is
 asked.  crun, the runtime of Podman, runs what it made.  Images are kept in
 build/containers; what has not changed is not built again.
 """
+import contextlib
 import fcntl
 import json
 import os
@@ -273,9 +274,11 @@ class Running:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
+        # Who asks before it has been made is told that it is not there.
+        while self.process.poll() is None:
             self._ask("delete", "--force", self.name)
-        self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.5)
         self.output = self.said()
         shutil.rmtree(self.bundle)
 

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from roots import ENVIRONMENT, TOP, Root
 
@@ -83,16 +82,7 @@ class Host(Root):
         self.dns.__enter__()
         self.dns.records["contoso.example"] = [("MX", 0, EXCHANGE)]
         self.dns.records[EXCHANGE] = [("A", "127.0.0.1")]
-        self.holder = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork",
-             "--kill-child", "sh", "-c", SET_UP, "sh", self.scratch,
-             self.layer, self.dns.address],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        assert self.holder.stdout.readline() == "ready\n"
-        children = Path(
-            f"/proc/{self.holder.pid}/task/{self.holder.pid}/children")
-        self.pid = int(children.read_text())
-        self.run(["hostname", "web1"])
+        self.hold(SET_UP, self.scratch, self.layer, self.dns.address)
         return self
 
     def __exit__(self, *arguments):

@@ -10,13 +10,19 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
 KEPT = TOP / "build" / "roots"
 SUITE = "bookworm"
+# A root knows what its mirror had when it was made, and mirrors forget: each
+# week has a new one, and what nobody has used for two goes away.
+WEEK = time.strftime("%G-%V", time.gmtime())
+UNUSED = 14 * 86400  # seconds
 STUCK = 600  # seconds, after which a command is given up
 
 # Devices, and what programs expect below /dev, /run and /tmp.
@@ -89,20 +95,36 @@ class Root:
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)
         lowers = ":".join(str(layer) for layer in reversed(self.layers))
-        self.holder = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid",
-             "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c", SET_UP,
-             "sh", merged, lowers, self.upper, work, self.size, *self.shared],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        assert self.holder.stdout.readline() == "ready\n", "no root was made"
-        children = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}"
-                        "/children")
-        self.pid = int(children.read_text())
-        self.run(["hostname", "web1"])
+        self.hold(SET_UP, merged, lowers, self.upper, work, self.size,
+                  *self.shared)
         return self
 
+    def hold(self, script, *arguments):
+        """Make the namespaces, which `script` furnishes; it says "ready"
+        when that is done, and never ends."""
+        self.holder = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid",
+             "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c", script,
+             "sh", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        try:
+            said = self.holder.stdout.readline()
+            assert said == "ready\n", "no root was made"
+            children = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}"
+                            "/children")
+            self.pid = int(children.read_text())
+            self.run(["hostname", "web1"])
+        except BaseException:
+            Root.__exit__(self)
+            raise
+
     def __exit__(self, *_):
-        self.holder.kill()
+        # With the first process of a namespace all others end, and before
+        # its own end has been seen.
+        if self.pid and self.holder.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+        else:
+            self.holder.kill()
         self.holder.wait()
         self.holder.stdout.close()
         shutil.rmtree(self.scratch)
@@ -187,19 +209,34 @@ def _make(folder, build):
     return folder
 
 
+def forget_unused(kept):
+    """Delete what `_make` has not been asked for lately, and the rest of
+    those who were killed."""
+    now = time.time()
+    for lock in kept.glob("*.lock"):
+        if now - lock.stat().st_mtime > UNUSED:
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink()
+    for scratch in kept.glob("scratch/*"):
+        if now - scratch.stat().st_mtime > UNUSED:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
 def base():
     """A Debian of required packages and apt, as installed a minute ago."""
 
     def build(folder):
+        forget_unused(KEPT)
         # What it mounts is gone with its namespace: who copied this root
         # would copy all of /proc otherwise.
         subprocess.run(
             ["unshare", "--mount", "mmdebstrap", "--quiet",
              "--variant=minbase", "--mode=root", "--format=directory",
              "--skip=cleanup/apt/lists",
-             "--dpkgopt=force-unsafe-io", SUITE, folder], check=True)
+             "--dpkgopt=force-unsafe-io",
+             '--aptopt=Acquire::Retries "3"', SUITE, folder], check=True)
 
-    return _make(KEPT / SUITE, build)
+    return _make(KEPT / f"{SUITE}-{WEEK}", build)
 
 
 def layer(name, script, *below):

@@ -149,6 +149,8 @@ class Service:
 
         `wrapper` is put before all that is run, `inner` before the program.
         """
+        listening = "Listening on "
+        before = self.log().count(listening)
         log = (self.directory / "log").open("ab")
         command = [
             *wrapper, "setpriv", "--reuid=sendmail365", "--regid=sendmail365",
@@ -165,7 +167,7 @@ class Service:
             ["systemd-socket-activate", "-l", SOCKET,
              "-E", "CREDENTIALS_DIRECTORY=/run/credentials/"
              "sendmail365.service", *command], stdout=log, stderr=log)
-        wait_until(lambda: self.host.exists(SOCKET))
+        wait_until(lambda: self.log().count(listening) > before)
         self.host.run(["chmod", "666", SOCKET])
         return self
 
@@ -180,7 +182,8 @@ class Service:
         self.host.run(["kill", f"-{name}", str(self.pid())])
 
     def log(self):
-        return (self.directory / "log").read_text(errors="replace")
+        path = self.directory / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def stop(self):
         if self.pid() is not None:
