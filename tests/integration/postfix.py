@@ -25,8 +25,8 @@ from fake365 import ALERTS, make_certs
 UNKNOWN = "gone@contoso.example"
 RECIPIENTS = r"/^(ops|r[0-9]+)@contoso\.example$/ OK" + "\n"
 MESSAGE_LIMIT = 64_000_000
-START_SECONDS = 30
-STOP_SECONDS = 10
+START_SECONDS = 60
+STOP_SECONDS = 60
 POLL_SECONDS = 0.02
 SESSION_END = ": disconnect from "
 

@@ -120,6 +120,14 @@ def children_of(pid):
     return out
 
 
+def is_listening(path):
+    """Whether connections to a Unix socket are taken; its name is there a
+    moment earlier."""
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return any(line.split()[3] == "00010000" and line.endswith(f" {path}")
+               for line in lines[1:])
+
+
 def peak_memory(pid):
     """The peak of a process's resident memory, in octets."""
     status = Path(f"/proc/{pid}/status").read_text()

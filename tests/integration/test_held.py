@@ -96,13 +96,15 @@ class DisabledAuth(Failure):
 class ClosedPort(Failure):
     def begin(self, service):
         self.keys = {"max_connections": CONNECTIONS}
-        with socket.socket() as holder:
-            holder.bind(("127.0.0.1", 0))
-            port = holder.getsockname()[1]
+        # Nobody else gets it meanwhile.
+        self.holder = socket.socket()
+        self.holder.bind(("127.0.0.1", 0))
+        port = self.holder.getsockname()[1]
         service.configure(**self.keys, port=port)
 
     def mend(self, service):
         service.configure(**self.keys)
+        self.holder.close()
 
 
 EXPIRED = ExpiredSecret("AADSTS7000222", "client_secret_file", seen="token")

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from service import Service
-from support import BOSS, BUILD, MESSAGE, assert_sent, wait_until
+from support import (BOSS, BUILD, MESSAGE, assert_sent, is_listening,
+                     wait_until)
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +33,6 @@ class Logging(Service):
     @property
     def file(self):
         return self.home / "log" / "mail.log"
-
-    def is_listening(self):
-        return self.socket.exists()
 
     def text(self, path=None):
         path = path or self.file
@@ -124,7 +122,7 @@ def test_a_file_that_is_unsafe_is_not_used(logging, spoil):
     logging.process = subprocess.Popen(
         [str(BUILD / "sendmail365"), "serve", "-C", logging.mail.config],
         stdin=subprocess.DEVNULL, stderr=logging.log_path.open("ab"))
-    wait_until(logging.is_listening)
+    wait_until(lambda: is_listening(logging.socket))
     send(logging)
     assert logging.text() == ""
     victim = logging.home / "victim"

@@ -16,7 +16,7 @@ import pytest
 
 from service import Service
 from support import (BOSS, BUILD, MESSAGE, OUTSIDER, STUCK, assert_fatal,
-                     assert_sent, wait_until)
+                     assert_sent, is_listening, wait_until)
 from test_service_secrets import OTHER, is_root
 from test_supervision import Supervisor, notify_environment
 
@@ -296,7 +296,7 @@ def test_with_systemds_own_program(mail, tmp_path):
             start_new_session=True)
         stack.callback(service.process.wait)
         stack.callback(os.killpg, service.process.pid, signal.SIGKILL)
-        wait_until(service.socket.exists)
+        wait_until(lambda: is_listening(service.socket))
         assert_fatal(service.sendmail("-t", stdin=MESSAGE), EX_CONFIG,
                      "no such file")
         away.rename(path)

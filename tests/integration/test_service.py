@@ -453,7 +453,7 @@ def test_a_message_that_is_too_large_is_refused(make_service):
 # Crashes
 
 def test_a_killed_delivery_process_loses_nothing(make_service):
-    service = make_service(Rule("mail", "delay", 1, nth=1)).start()
+    service = make_service(Rule("mail", "stall", nth=1)).start()
     assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
     wait_until(lambda: any("EHLO" in line for line in
                            service.mail.tenant.dialogue()))

@@ -1,12 +1,11 @@
 """Each failure has its exit status and one line with cause and cure."""
 import os
-import socket
 import subprocess
 
 import pytest
 
 from fake365 import ALERTS, Rule, Scenario
-from support import (BOSS, BUILD, HEADER, MESSAGE, STALL, assert_fatal,
+from support import (BOSS, BUILD, HEADER, MESSAGE, STUCK, assert_fatal,
                      assert_sent)
 
 EX_USAGE = 64
@@ -184,18 +183,11 @@ def test_sender_that_is_not_allowed(given):
 
 # ---- 75: the network ----
 
-def closed_port():
-    """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def test_connection_is_refused(given):
-    port = closed_port()
-    mail = given(config={"port": port})
+def test_connection_is_refused(given, dead_port):
+    mail = given(config={"port": dead_port})
     result = mail.sendmail(BOSS, stdin=MESSAGE)
-    assert_fatal(result, EX_TEMPFAIL, "no connection", str(port), "refused",
-                 "firewall")
+    assert_fatal(result, EX_TEMPFAIL, "no connection", str(dead_port),
+                 "refused", "firewall")
 
 
 def test_host_has_no_address(given):
@@ -212,9 +204,8 @@ def test_exchange_stalls(given):
 
 # ---- the token endpoint ----
 
-def test_token_endpoint_is_down(given):
-    port = closed_port()
-    mail = given(config={"authority": f"https://localhost:{port}"})
+def test_token_endpoint_is_down(given, dead_port):
+    mail = given(config={"authority": f"https://localhost:{dead_port}"})
     result = mail.sendmail(BOSS, stdin=MESSAGE)
     assert_fatal(result, EX_TEMPFAIL, "localhost", "no connection", "443",
                  "proxy")
@@ -229,7 +220,7 @@ def test_token_endpoint_has_no_address(given):
 @pytest.mark.parametrize("phase", ["token-connect", "token-tls", "token"])
 def test_token_endpoint_stalls(given, phase):
     mail = given(Rule(phase, "stall"), stalls=True)
-    result = mail.sendmail(BOSS, stdin=MESSAGE, timeout=8 * STALL)
+    result = mail.sendmail(BOSS, stdin=MESSAGE, timeout=STUCK)
     assert_fatal(result, EX_TEMPFAIL, "localhost", "no answer in time")
 
 

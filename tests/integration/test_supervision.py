@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from crash import INGEST, can_trace
 from fake365 import Rule
 from service import make_service, process_of, service  # noqa: F401
 from support import (BOSS, IS_PLAIN, MESSAGE, STALL, STUCK, assert_sent,
-                     wait_until)
+                     is_listening, wait_until)
 from test_storm import arrived, call
 
 
@@ -125,13 +126,17 @@ def test_what_cannot_be_finished_is_given_back(make_service, timeout):
 
 
 def test_what_waits_is_not_begun_any_more(make_service):
+    may_end = threading.Event()
     service = make_service(
-        Rule("final", "delay", 3 * STALL, nth=1),
+        Rule("final", "hold", may_end, nth=1),
         config={"max_connections": 1}).start()
     tenant = service.mail.tenant
     recipients = call(service, 1, 5)
     wait_until(lambda: any("BDAT" in line for line in tenant.dialogue()))
-    service.stop()
+    service.signal(signal.SIGTERM)
+    service.wait_for_log(r"\bstopping\n")
+    may_end.set()
+    assert service.process.wait(STUCK) == 0
     assert len(tenant.messages) == 1
     assert len(service.files()) == 4
     service.start()
@@ -259,7 +264,7 @@ def test_a_socket_is_handed_over(service):
          service.mail.sendmail365_path, "serve", "-v", "-C",
          service.mail.config],
         stdin=subprocess.DEVNULL, stderr=service.log_path.open("ab"))
-    wait_until(service.socket.exists)
+    wait_until(lambda: is_listening(service.socket))
     assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
     assert service.mail.tenant.wait_for_messages(1)
     assert not (service.home / "unused").exists()
