@@ -11,7 +11,6 @@
 #include "core/failure.h"
 #include "core/log.h"
 #include "mail/address.h"
-#include "queue/limits.h"
 #include "route/deliver.h"
 #include "smtp/client.h"
 
@@ -57,29 +56,30 @@ attempt_limits(const struct config *config, const struct delivery *d,
 	return limits_open(config->state_directory, name, &policy, out, f);
 }
 
-int
+enum limits_answer
 attempt_enter(const struct delivery *d, struct limits *limits, int64_t deadline,
     int64_t *out_wait_ms)
 {
 	size_t recipients = delivery_count_pending(d);
 	size_t each = d->account->recipients_per_message;
 	unsigned messages = (unsigned)((recipients + each - 1) / each);
+	enum limits_answer r;
 	struct failure f;
-	int r;
 
 	if (recipients == 0)
-		return 0;
+		return LIMITS_TAKEN;
 	*out_wait_ms = CONNECTION_WAIT_MS;
 	if (limits_connect(limits, deadline, &f) == -1)
-		return 1;
-	while ((r = limits_take(
-		    limits, messages, recipients, out_wait_ms, &f)) == 1 &&
+		return LIMITS_WAIT;
+	while ((r = limits_take(limits, messages, recipients, out_wait_ms,
+		    &f)) == LIMITS_WAIT &&
 	    clock_left_ms(deadline) >= *out_wait_ms)
 		(void)poll(NULL, 0, (int)*out_wait_ms);
+	if (r != LIMITS_FAILED)
+		return r;
 	/* A limit that cannot be kept is no reason to keep mail. */
-	if (r == -1)
-		log_warning("%s", f.text);
-	return r == 1;
+	log_warning("%s", f.text);
+	return LIMITS_TAKEN;
 }
 
 void

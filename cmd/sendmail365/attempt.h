@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "queue/limits.h"
+
 struct config;
 struct delivery;
 struct failure;
@@ -29,11 +31,11 @@ int attempt_limits(const struct config *config, const struct delivery *d,
 
 /*
  * Wait until the deadline for the account to have room for the recipients that
- * are pending, and count them.  Returns 0, or 1 if there is no room:
- * *out_wait_ms is when there may be.  What cannot be counted is let go.
+ * are pending, and count them, as limits_take(): *out_wait_ms is when there
+ * may be.  What cannot be counted is taken, too.
  */
-int attempt_enter(const struct delivery *d, struct limits *limits,
-    int64_t deadline, int64_t *out_wait_ms);
+enum limits_answer attempt_enter(const struct delivery *d,
+    struct limits *limits, int64_t deadline, int64_t *out_wait_ms);
 
 /* Give every pending recipient the outcome that the limits allow no more
  * now. */

@@ -27,9 +27,14 @@
 
 enum {
 	BLOCK = 64 * 1024,
-	BUSY_DELAY_MS = 5000,    /* another process has the message */
-	TROUBLE_DELAY_MS = 60000 /* this host has no memory, no file ... */
+	BUSY_DELAY_MS = 5000,     /* another process has the message */
+	TROUBLE_DELAY_MS = 60000, /* this host has no memory, no file ... */
+	MS_PER_DAY = 24 * 60 * 60 * 1000
 };
+
+static const char too_large[] =
+    "it has more recipients than recipients_per_day has left; see "
+    "sendmail365.conf(5)";
 
 struct worker {
 	const struct config *config;
@@ -128,6 +133,56 @@ give_up(struct delivery *d, const char *why)
 	outcomes_set(d->outcomes, d->plan.recipients.count, &t);
 }
 
+/*
+ * The day has room for others, and they go first; but for a day only, or there
+ * would always be some.  Sent in parts it would take all the room that is left,
+ * and they would wait for it after all.  false: it is its turn.
+ */
+static bool
+let_others_go(
+    const struct settlement *s, size_t count, int64_t wait_ms, struct ipc *out)
+{
+	const struct schedule_policy policy = settle_policy(s->config);
+	int64_t arrival_ms = spool_arrival_ms(s->entry->id);
+	int64_t now_ms = clock_epoch_ms();
+	char id[SPOOL_ID_SIZE];
+
+	if (now_ms - arrival_ms > MS_PER_DAY)
+		return false;
+	spool_id_text(s->entry->id, id);
+	log_info("%s: has to wait: %zu recipients are more than "
+		 "recipients_per_day has left; others go first",
+	    id, count);
+	wait_ms =
+	    schedule_due_ms(&policy, arrival_ms, now_ms, wait_ms) - now_ms;
+	settle_later(s->entry->id, too_large, wait_ms, out);
+	out->u.result.verdict = VERDICT_TOO_LARGE;
+	return true;
+}
+
+/* The limits do not allow it now.  true: its time is up, and that is its last
+ * outcome; false: *out. */
+static bool
+put_off(const struct settlement *s, struct delivery *d,
+    enum limits_answer answer, int64_t wait_ms, struct ipc *out)
+{
+	const struct schedule_policy policy = settle_policy(s->config);
+	int64_t arrival_ms = spool_arrival_ms(s->entry->id);
+
+	if (answer == LIMITS_TOO_LARGE &&
+	    schedule_is_expired(&policy, arrival_ms, clock_epoch_ms())) {
+		give_up(d, too_large);
+		return true;
+	}
+	if (answer == LIMITS_TOO_LARGE &&
+	    let_others_go(s, delivery_count_pending(d), wait_ms, out))
+		return false;
+	set_verdict(out, s->entry->id,
+	    answer == LIMITS_WAIT ? VERDICT_LIMITED : VERDICT_SPENT);
+	out->u.result.wait_ms = wait_ms;
+	return false;
+}
+
 /* Send it if the manager and the limits allow that.  false: *out. */
 static bool
 run(struct worker *w, const struct settlement *s,
@@ -135,6 +190,7 @@ run(struct worker *w, const struct settlement *s,
 {
 	const size_t count = delivery_count_pending(d);
 	struct delivery_input held = *input;
+	enum limits_answer entry;
 	int64_t wait_ms = 0;
 	struct ipc answer;
 	struct failure f;
@@ -164,11 +220,9 @@ run(struct worker *w, const struct settlement *s,
 		return true;
 	}
 	use_limits(w, d);
-	if (attempt_enter(d, w->limits, clock_ms(), &wait_ms) == 1) {
-		set_verdict(out, s->entry->id, VERDICT_LIMITED);
-		out->u.result.wait_ms = wait_ms;
-		return false;
-	}
+	entry = attempt_enter(d, w->limits, clock_ms(), &wait_ms);
+	if (entry != LIMITS_TAKEN)
+		return put_off(s, d, entry, wait_ms, out);
 	delivery_run(w->config, input, d, w->submission);
 	return true;
 }

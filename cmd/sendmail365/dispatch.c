@@ -478,12 +478,11 @@ judge_lane(struct manager *m, struct worker *w, const struct ipc *result)
 
 /* The limits of the account allow nothing for that long. */
 static void
-block_lane(struct lane *lane, int64_t wait_ms)
+block_lane(struct lane *lane, bool is_spent, int64_t wait_ms)
 {
 	long long seconds = (wait_ms + MS_PER_SECOND - 1) / MS_PER_SECOND;
 
-	/* Nobody wants to hear of the minute's. */
-	if (wait_ms > LONG_WAIT_MS)
+	if (is_spent)
 		log_warning("account %s has reached recipients_per_day: its "
 			    "mail waits for %lld seconds at least",
 		    lane->name, seconds);
@@ -492,28 +491,37 @@ block_lane(struct lane *lane, int64_t wait_ms)
 			  "seconds",
 		    lane->name, seconds);
 	lane->blocked_ms = clock_ms() + wait_ms;
-	lane->is_spent = wait_ms > LONG_WAIT_MS;
+	lane->is_spent = is_spent;
 }
 
 static void
 take_result(struct manager *m, struct worker *w, const struct ipc *result)
 {
+	const enum ipc_verdict verdict = result->u.result.verdict;
 	struct lane *lane = &m->lanes[w->job_lane];
 	int64_t now = clock_epoch_ms();
 
 	if (w->has_gone)
 		judge_lane(m, w, result);
-	switch (result->u.result.verdict) {
+	switch (verdict) {
 	case VERDICT_SENT:
 	case VERDICT_FAILED:
 	case VERDICT_GONE:
 		backlog_drop(m->backlog, w->job);
 		break;
 	case VERDICT_LIMITED:
+	case VERDICT_SPENT:
 		if (!w->child.is_retired)
-			block_lane(lane, result->u.result.wait_ms);
+			block_lane(lane, verdict == VERDICT_SPENT,
+			    result->u.result.wait_ms);
 		backlog_return(
 		    m->backlog, w->job, w->job_lane, BACKLOG_SAME_DUE);
+		break;
+	case VERDICT_TOO_LARGE:
+		/* A limit that was replaced since is not asked again. */
+		backlog_return(m->backlog, w->job, w->job_lane,
+		    w->child.is_retired ? BACKLOG_SAME_DUE
+					: result->u.result.due_ms);
 		break;
 	case VERDICT_REFUSED:
 		/* Lane 0: there are too many accounts at once. */
@@ -535,11 +543,10 @@ take_result(struct manager *m, struct worker *w, const struct ipc *result)
 		break;
 	}
 	/* It may have been put on hold, or deleted, meanwhile. */
-	if (result->u.result.verdict != VERDICT_BAD &&
-	    backlog_has(m->backlog, w->job))
+	if (verdict != VERDICT_BAD && backlog_has(m->backlog, w->job))
 		manager_check_hold(m, w->job);
-	if (result->u.result.verdict != VERDICT_LIMITED &&
-	    result->u.result.verdict != VERDICT_REFUSED)
+	if (verdict != VERDICT_LIMITED && verdict != VERDICT_SPENT &&
+	    verdict != VERDICT_REFUSED)
 		reception_tell(m, result);
 	w->child.is_busy = false;
 	w->child.idle_ms = clock_ms();

@@ -39,13 +39,15 @@ enum ipc_kind {
 
 /* What has become of a message. */
 enum ipc_verdict {
-	VERDICT_SENT,     /* to all of its recipients */
-	VERDICT_FAILED,   /* for good, for some of them: it is in failed/ */
-	VERDICT_DEFERRED, /* it is due again */
-	VERDICT_LIMITED,  /* the account may not send now: wait_ms */
-	VERDICT_REFUSED,  /* IPC_NO was said */
-	VERDICT_GONE,     /* there is no such message */
-	VERDICT_BAD       /* its file is none of ours: it is left alone */
+	VERDICT_SENT,      /* to all of its recipients */
+	VERDICT_FAILED,    /* for good, for some of them: it is in failed/ */
+	VERDICT_DEFERRED,  /* it is due again */
+	VERDICT_LIMITED,   /* the account may not send now: wait_ms */
+	VERDICT_SPENT,     /* nor on this day */
+	VERDICT_TOO_LARGE, /* for this day: it is due again, others may go */
+	VERDICT_REFUSED,   /* IPC_NO was said */
+	VERDICT_GONE,      /* there is no such message */
+	VERDICT_BAD        /* its file is none of ours: it is left alone */
 };
 
 /* What it says of the account. */

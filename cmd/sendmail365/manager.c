@@ -422,6 +422,8 @@ reload(struct manager *m)
 		keep_old(m, &f);
 	}
 	dispatch_hurry(m);
+	/* What has been put off in memory alone, for a limit perhaps. */
+	m->scan_ms = 0;
 }
 
 static void

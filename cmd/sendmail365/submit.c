@@ -93,7 +93,8 @@ run_within_limits(const struct config *config,
 
 	if (attempt_limits(config, d, &limits, &f) == -1)
 		log_warning("%s", f.text);
-	if (attempt_enter(d, limits, clock_deadline(patience), &wait_ms) == 1)
+	if (attempt_enter(d, limits, clock_deadline(patience), &wait_ms) !=
+	    LIMITS_TAKEN)
 		attempt_put_off(d, wait_ms);
 	delivery_run(config, input, d, NULL);
 	limits_finish(limits);

@@ -294,22 +294,24 @@ window_wait(const struct limits *l, const struct ledger *ledger,
 	return window - (now - then);
 }
 
-/* What the day's limit asks to wait. */
-static int64_t
-day_wait(const struct limits *l, const struct ledger *ledger,
-    uint64_t recipients, int64_t now_ms)
+/* What the day's limit says. */
+static enum limits_answer
+judge_day(const struct limits *l, const struct ledger *ledger,
+    uint64_t recipients, int64_t now_ms, int64_t *out_wait_ms)
 {
 	int64_t hour = now_ms / MS_PER_HOUR;
-	uint64_t sum = recipients;
+	uint64_t sent = 0;
 
 	for (size_t i = 0; i < HOURS; i++)
 		if (ledger->hours[i].number > hour - HOURS &&
 		    ledger->hours[i].number <= hour)
-			sum += ledger->hours[i].recipients;
+			sent += ledger->hours[i].recipients;
 	/* A message that is above the limit by itself would wait for ever. */
-	if (sum <= l->policy.recipients_per_day || sum == recipients)
-		return 0;
-	return MS_PER_HOUR - now_ms % MS_PER_HOUR;
+	if (sent == 0 || sent + recipients <= l->policy.recipients_per_day)
+		return LIMITS_TAKEN;
+	*out_wait_ms = MS_PER_HOUR - now_ms % MS_PER_HOUR;
+	return sent < l->policy.recipients_per_day ? LIMITS_TOO_LARGE
+						   : LIMITS_SPENT;
 }
 
 /*
@@ -341,43 +343,54 @@ write_ledger(struct limits *l, struct ledger *ledger, unsigned messages,
 	return 0;
 }
 
-/* With the lock: 0 counted, 1 wait, -1 with errno. */
-static int
+/* With the lock: LIMITS_FAILED with errno. */
+static enum limits_answer
 take_locked(struct limits *l, unsigned messages, uint64_t recipients,
     int64_t *out_wait_ms)
 {
 	int64_t now = now_boot_ms();
+	enum limits_answer day;
 	struct ledger ledger;
-	int64_t wait, wait_day;
+	int64_t wait, wait_day = 0;
 
 	if (messages > l->policy.messages)
 		messages = l->policy.messages;
 	if (read_ledger(l, &ledger) == -1)
-		return -1;
+		return LIMITS_FAILED;
 	wait = window_wait(l, &ledger, messages, now);
 	if (wait == -1)
-		return -1;
-	wait_day = day_wait(l, &ledger, recipients, (int64_t)time(NULL) * 1000);
-	if (wait > 0 || wait_day > 0) {
-		*out_wait_ms = wait > wait_day ? wait : wait_day;
-		return 1;
+		return LIMITS_FAILED;
+	day = judge_day(
+	    l, &ledger, recipients, (int64_t)time(NULL) * 1000, &wait_day);
+	/* First what everybody waits for. */
+	if (wait > 0 && day != LIMITS_SPENT) {
+		*out_wait_ms = wait;
+		return LIMITS_WAIT;
 	}
-	return write_ledger(l, &ledger, messages, recipients, now);
+	if (day != LIMITS_TAKEN) {
+		*out_wait_ms = wait > wait_day ? wait : wait_day;
+		return day;
+	}
+	return write_ledger(l, &ledger, messages, recipients, now) == 0
+	    ? LIMITS_TAKEN
+	    : LIMITS_FAILED;
 }
 
-int
+enum limits_answer
 limits_take(struct limits *limits, unsigned messages, uint64_t recipients,
     int64_t *out_wait_ms, struct failure *f)
 {
-	int r;
+	enum limits_answer r;
 
 	if (limits == NULL)
-		return 0;
-	if (set_lock(limits->fd, DATA_LOCK, F_WRLCK, F_OFD_SETLKW) == -1)
-		return failure_os(
+		return LIMITS_TAKEN;
+	if (set_lock(limits->fd, DATA_LOCK, F_WRLCK, F_OFD_SETLKW) == -1) {
+		(void)failure_os(
 		    f, FAILURE_LATER, errno, "lock the account's limits");
+		return LIMITS_FAILED;
+	}
 	r = take_locked(limits, messages, recipients, out_wait_ms);
-	if (r == -1)
+	if (r == LIMITS_FAILED)
 		(void)failure_os(
 		    f, FAILURE_LATER, errno, "write the account's limits");
 	(void)set_lock(limits->fd, DATA_LOCK, F_UNLCK, F_OFD_SETLK);

@@ -42,13 +42,21 @@ int limits_connect(struct limits *limits, int64_t deadline, struct failure *f);
 /* Let it go. */
 void limits_disconnect(struct limits *limits);
 
+enum limits_answer {
+	LIMITS_FAILED = -1,
+	LIMITS_TAKEN,
+	LIMITS_WAIT,     /* it is not yet time for a message */
+	LIMITS_SPENT,    /* the day has no room for a recipient */
+	LIMITS_TOO_LARGE /* it has, but not for so many */
+};
+
 /*
- * Count messages that are about to be sent, and their recipients.  Returns 0;
- * 1 if it is not yet time, *out_wait_ms is how long to wait; or -1.  NULL
- * limits nothing.  FAILURE_LATER.
+ * Count messages that are about to be sent, and their recipients.  Where it is
+ * not yet time, *out_wait_ms is how long to wait.  NULL limits nothing.
+ * FAILURE_LATER.
  */
-int limits_take(struct limits *limits, unsigned messages, uint64_t recipients,
-    int64_t *out_wait_ms, struct failure *f);
+enum limits_answer limits_take(struct limits *limits, unsigned messages,
+    uint64_t recipients, int64_t *out_wait_ms, struct failure *f);
 
 /*
  * What was counted last is sent, or will not be.  The window is kept from

@@ -10,6 +10,9 @@ import pytest
 
 from support import BUILD, STUCK, children_of, wait_until
 
+DAY = 24 * 60 * 60
+SALT_BITS = 12  # of the number of a message: a time, and chance
+
 
 class Service:
     """`sendmail365 serve` with a configuration of its own."""
@@ -101,6 +104,15 @@ def process_of(service, name):
         if Path(f"/proc/{pid}/comm").read_text().strip() == name:
             return pid
     return None
+
+
+def make_old(service, days):
+    """Let what is in the queue of a stopped service be as old as that."""
+    for name in service.files():
+        number, _, user = name.partition(".")
+        earlier = int(number, 16) - (days * DAY * 1_000_000 << SALT_BITS)
+        path = service.spool / "queue" / name
+        path.rename(path.with_name(f"{earlier:016X}.{user}"))
 
 
 @pytest.fixture

@@ -5,25 +5,14 @@ import time
 import pytest
 
 from fake365 import Rule
-from service import make_service, service  # noqa: F401
+from service import make_old, make_service, service  # noqa: F401
 from support import BOSS, COLLEAGUE, MESSAGE, STUCK, assert_sent, wait_until
 from test_held import EXPIRED
 from test_notices import report_of
 from test_storm import arrived, call
 
-DAY = 24 * 60 * 60
 #: The second and the third attempt come soon, and none for long after that.
 BACK_OFF = {"retry_first": "1s", "retry_longest": "1h"}
-SALT_BITS = 12
-
-
-def make_old(service, days):
-    """Let what is in the queue of a stopped service be as old as that."""
-    for name in service.files():
-        number, _, user = name.partition(".")
-        earlier = int(number, 16) - (days * DAY * 1_000_000 << SALT_BITS)
-        path = service.spool / "queue" / name
-        path.rename(path.with_name(f"{earlier:016X}.{user}"))
 
 
 def failures(service):

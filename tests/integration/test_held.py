@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from fake365 import ALERTS, PASSWORD, Rule
-from service import make_service, service  # noqa: F401
+from service import make_old, make_service, service  # noqa: F401
 from support import BOSS, MESSAGE, STUCK, assert_sent, wait_until
 from test_storm import arrived, assert_rate, call, refusals
 
@@ -311,8 +311,7 @@ def test_recipients_of_a_day_survive_a_restart(make_service):
     assert tenant.wait_for_messages(1)
     for _ in range(2):
         assert_sent(service.sendmail(*people[:3], stdin=MESSAGE))
-        service.wait_for_log("recipients_per_day: its mail waits|"
-                             "its limits allow nothing")
+        service.wait_for_log("recipients_per_day has left")
         service.stop()
         service.log_path.write_text("")
         service.process = None
@@ -324,6 +323,69 @@ def test_recipients_of_a_day_survive_a_restart(make_service):
     assert tenant.wait_for_messages(3)
     service.wait_until_empty()
     assert refusals(tenant) == []
+
+
+def people(count):
+    return [f"p{i}@contoso.example" for i in range(count)]
+
+
+def of_a_spent_day(make_service, **queue):
+    """A service whose account may write to two people more."""
+    service = make_service(
+        config={"recipients_per_day": 5, "max_connections": 1},
+        queue=queue).start()
+    assert_sent(service.sendmail(*people(3), stdin=MESSAGE))
+    assert service.mail.tenant.wait_for_messages(1)
+    service.wait_until_empty()
+    return service
+
+
+def test_what_is_too_large_for_a_day_lets_others_go(make_service):
+    service = of_a_spent_day(make_service)
+    tenant = service.mail.tenant
+    assert_sent(service.sendmail(*people(4), stdin=MESSAGE))
+    service.wait_for_log("4 recipients are more than recipients_per_day has")
+    [large] = service.files()
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    assert tenant.wait_for_messages(3)
+    wait_until(lambda: service.files() == [large])
+    assert "its mail waits" not in service.log()
+    # Now there is room for nobody.
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    service.wait_for_log("recipients_per_day: its mail waits")
+    assert len(tenant.messages) == 3
+    service.configure(recipients_per_day=100)
+    service.signal(signal.SIGHUP)
+    assert tenant.wait_for_messages(5)
+    service.wait_until_empty()
+    assert arrived(tenant) == sorted(people(3) + people(4) + [BOSS] * 3)
+
+
+def test_who_has_let_others_go_for_a_day_comes_first(make_service):
+    service = of_a_spent_day(make_service)
+    tenant = service.mail.tenant
+    assert_sent(service.sendmail(*people(4), stdin=MESSAGE))
+    service.wait_for_log("4 recipients are more than recipients_per_day has")
+    service.stop()
+    make_old(service, 2)
+    service.start()
+    service.wait_for_log("recipients_per_day: its mail waits")
+    assert_sent(service.sendmail(BOSS, stdin=MESSAGE))
+    service.configure(recipients_per_day=100, max_connections=1)
+    service.signal(signal.SIGHUP)
+    assert tenant.wait_for_messages(3)
+    assert [len(m.recipients) for m in tenant.messages] == [3, 4, 1]
+
+
+def test_what_is_too_large_for_a_day_expires_in_time(make_service):
+    service = of_a_spent_day(make_service, lifetime="3s")
+    assert_sent(service.sendmail("-f", BOSS, *people(4), stdin=MESSAGE))
+    wait_until(lambda: service.files("failed"))
+    # There is room for the notice.
+    assert service.mail.tenant.wait_for_messages(2)
+    assert b"Status: 5.4.7" in service.mail.tenant.messages[1].raw
+    assert "its mail waits" not in service.log()
 
 
 def test_many_recipients_are_many_messages_of_the_rate(make_service):

@@ -156,9 +156,26 @@ test_recipients_of_a_day_are_counted(void **state)
 
 	(void)state;
 	assert_int_equal(take(a, 1, 8, &wait), 0);
-	assert_int_equal(take(a, 1, 3, &wait), 1);
+	assert_int_equal(take(a, 1, 3, &wait), LIMITS_TOO_LARGE);
 	assert_in_range(wait, 1, 3600000);
 	assert_int_equal(take(a, 1, 2, &wait), 0);
+	wait = 0;
+	assert_int_equal(take(a, 1, 1, &wait), LIMITS_SPENT);
+	assert_in_range(wait, 1, 3600000);
+	limits_free(&a);
+}
+
+/* The minute is everybody's, and over sooner. */
+static void
+test_the_window_comes_before_the_size(void **state)
+{
+	struct limits *a = open_limits(&policy);
+	int64_t wait = 0;
+
+	(void)state;
+	assert_int_equal(take(a, 3, 3, &wait), 0);
+	assert_int_equal(take(a, 1, 8, &wait), LIMITS_WAIT);
+	assert_in_range(wait, 50000, 61200);
 	limits_free(&a);
 }
 
@@ -271,6 +288,7 @@ main(void)
 		TEST(test_the_window_begins_when_a_message_has_been_sent),
 		TEST(test_several_transactions_of_a_message_count_each),
 		TEST(test_recipients_of_a_day_are_counted),
+		TEST(test_the_window_comes_before_the_size),
 		TEST(test_more_than_a_day_allows_is_not_held_for_ever),
 		TEST(test_connections_are_counted_and_given_back),
 		TEST(test_a_damaged_file_begins_anew),
