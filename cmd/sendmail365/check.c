@@ -59,6 +59,21 @@ secret_file(const struct account *account)
 						   : account->password_file;
 }
 
+static void
+warn_of_client_secret(const char *path, struct span secret)
+{
+	if (config_secret_looks_like_id(secret))
+		say(path,
+		    "warning: this looks like the secret's ID; Entra wants "
+		    "its Value, which is shown only once, when the secret is "
+		    "created");
+	else if (config_secret_has_strange(secret))
+		say(path,
+		    "warning: a blank, a quotation mark or what is not ASCII "
+		    "is in this secret, which Entra puts into none; paste it "
+		    "again");
+}
+
 static int
 check_secret(const struct account *account, struct failure *f)
 {
@@ -70,12 +85,8 @@ check_secret(const struct account *account, struct failure *f)
 		return 0;
 	buf_init_secret(&secret, TOKEN_MAX_BYTES);
 	r = config_read_secret(path, &secret, f);
-	if (r == 0 && account->auth == AUTH_CLIENT_SECRET &&
-	    config_secret_looks_like_id(buf_view(&secret)))
-		say(path,
-		    "warning: this looks like the secret's ID; Entra wants "
-		    "its Value, which is shown only once, when the secret is "
-		    "created");
+	if (r == 0 && account->auth == AUTH_CLIENT_SECRET)
+		warn_of_client_secret(path, buf_view(&secret));
 	if (r == 0 && account->auth == AUTH_PASSWORD &&
 	    check_loses_passwords(account))
 		say(path,

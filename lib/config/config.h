@@ -229,4 +229,10 @@ int config_clean_secret(const char *name, struct buf *b, struct failure *f);
  */
 bool config_secret_looks_like_id(struct span secret);
 
+/*
+ * Is a blank, a quotation mark or what is not ASCII in it?  Entra makes client
+ * secrets without.
+ */
+bool config_secret_has_strange(struct span secret);
+
 #endif

@@ -27,6 +27,16 @@ config_secret_looks_like_id(struct span secret)
 	return value_is_guid(secret);
 }
 
+bool
+config_secret_has_strange(struct span secret)
+{
+	for (size_t i = 0; i < secret.len; i++)
+		if (secret.s[i] <= ' ' || secret.s[i] > '~' ||
+		    secret.s[i] == '"' || secret.s[i] == '\'')
+			return true;
+	return false;
+}
+
 /* ---- what systemd hands over ---- */
 
 const char *
@@ -254,6 +264,12 @@ check_contents(const char *path, const struct buf *b, struct failure *f)
 	if (b->len == 0)
 		return failure_set(f, FAILURE_CONFIG,
 		    "%s: this file is empty; write the secret into it", path);
+	if (strncmp(b->s, "\xff\xfe", 2) == 0 ||
+	    strncmp(b->s, "\xfe\xff", 2) == 0)
+		return failure_set(f, FAILURE_CONFIG,
+		    "%s: this is UTF-16, as Windows writes it; save the file "
+		    "in UTF-8, without a byte order mark",
+		    path);
 	if (ascii_has_control(buf_view(b)))
 		return failure_set(f, FAILURE_CONFIG,
 		    "%s: a line end or control character is within the "

@@ -557,11 +557,59 @@ value_credential(const struct value *v, void *field, struct failure *f)
 
 /* ---- addresses ---- */
 
+/* Begins with one of these characters? */
+static bool
+begins_with(struct span s, const char *const *characters, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t len = strlen(characters[i]);
+
+		if (len <= s.len && memcmp(s.s, characters[i], len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What web pages and word processors put around an address, or between two of
+ * its letters, where nobody sees it.
+ */
+static int
+check_typed(struct span s, struct failure *f)
+{
+	static const char *const invisible[] = {
+		"\xc2\xa0",     /* no-break space */
+		"\xc2\xad",     /* soft hyphen */
+		"\xe2\x80\x8b", /* zero width space, non-joiner, joiner */
+		"\xe2\x80\x8c", "\xe2\x80\x8d",
+		"\xe2\x80\xaf", /* narrow no-break space */
+		"\xe2\x81\xa0", /* word joiner */
+		"\xef\xbb\xbf", /* byte order mark */
+	};
+	static const char *const quotes[] = {
+		"\xe2\x80\x98", "\xe2\x80\x99",         /* single */
+		"\xe2\x80\x9c", "\xe2\x80\x9d",         /* double */
+		"\xe2\x80\x9e", "\xc2\xab", "\xc2\xbb", /* below, French */
+	};
+	bool is_found = begins_with(s, quotes, N_ELEMENTS(quotes));
+
+	for (struct span at = s; at.len > 0 && !is_found; at.s++, at.len--)
+		is_found = begins_with(at, invisible, N_ELEMENTS(invisible));
+	if (!is_found)
+		return 0;
+	return failure_set(f, FAILURE_CONFIG,
+	    "\"%.*s\": a blank or quotation mark that was pasted with it, "
+	    "and may be invisible, is no plain one; type it anew",
+	    (int)s.len, s.s);
+}
+
 int
 value_parse_address(struct span s, struct mailbox *out, struct failure *f)
 {
 	struct mailbox m;
 
+	if (check_typed(s, f) == -1)
+		return -1;
 	if (mailbox_parse(s, &m, f) == -1) {
 		f->kind = FAILURE_CONFIG;
 		return -1;

@@ -357,6 +357,15 @@ def test_mistakes_in_the_file_of_aliases(mail):
     assert mail.tenant.messages[0].recipients == [BOSS]
 
 
+def test_client_secret_with_a_blank_behind_it(mail):
+    """Which belongs to a password, and hardly to this."""
+    secret = mail.directory / "client-secret"
+    secret.write_text(secret.read_text().strip() + " \n")
+    result = mail.sendmail365("check")
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"{secret}: warning: a blank, ".encode())
+
+
 def test_file_of_aliases_that_is_missing(mail):
     configure(mail, "[aliases]\nfile = nowhere\n")
     result = mail.sendmail365("check")

@@ -902,6 +902,25 @@ test_names_that_are_refused(void **state)
 }
 
 static void
+test_addresses_as_they_are_pasted(void **state)
+{
+#define PASTED                                                            \
+	"\": a blank or quotation mark that was pasted with it, and may " \
+	"be invisible, is no plain one; type it anew"
+	static const struct bad_value rows[] = {
+		{ "user = \xe2\x80\x9c@x.org\xe2\x80\x9d",
+		    "user: \"\xe2\x80\x9c@x.org\xe2\x80\x9d" PASTED },
+		{ "user = \xc2\xa0@x.org", "user: \"\xc2\xa0@x.org" PASTED },
+		{ "user = a@x.org\xc2\xa0", "user: \"a@x.org\xc2\xa0" PASTED },
+		{ "user = a\xe2\x80\x8b@x.org",
+		    "user: \"a\xe2\x80\x8b@x.org" PASTED },
+	};
+
+	(void)state;
+	check_bad_values(rows, N_ELEMENTS(rows));
+}
+
+static void
 test_numbers_that_are_refused(void **state)
 {
 #define NO_PORT "\" is not a number from 1 to 65535"
@@ -1825,6 +1844,7 @@ main(void)
 		cmocka_unit_test(test_structure),
 		cmocka_unit_test(test_values_that_are_taken),
 		cmocka_unit_test(test_names_that_are_refused),
+		cmocka_unit_test(test_addresses_as_they_are_pasted),
 		cmocka_unit_test(test_numbers_that_are_refused),
 		cmocka_unit_test(test_urls_that_are_refused),
 		cmocka_unit_test(test_paths),

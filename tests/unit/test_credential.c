@@ -123,6 +123,9 @@ test_contents_that_are_no_secret(void **state)
 {
 	static const char empty[] = "this file is empty; write the secret "
 				    "into it";
+	static const char utf16[] =
+	    "this is UTF-16, as Windows writes it; save the file in UTF-8, "
+	    "without a byte order mark";
 	static const char control[] =
 	    "a line end or control character is within the secret; write "
 	    "the secret alone, on one line";
@@ -138,6 +141,8 @@ test_contents_that_are_no_secret(void **state)
 		{ { "s3\0ret", 6 }, control },
 		{ { "s3cret\nmore", 11 }, control },
 		{ { "s3cret\t", 7 }, control },
+		{ { "\xff\xfes\0", 4 }, utf16 },
+		{ { "\xfe\xff\0s\0\r\0\n", 8 }, utf16 },
 		{ { "\xef\xbb\xbfs3cret", 9 },
 		    "a byte order mark stands before the secret; save the "
 		    "file without it" },
@@ -357,6 +362,29 @@ test_secret_id(void **state)
 			fail_msg("%s", rows[i].in);
 }
 
+static void
+test_secret_with_what_entra_makes_not(void **state)
+{
+	static const struct {
+		const char *in;
+		bool want;
+	} rows[] = {
+		{ "abc8Q~ThisIsTheValueOfAClientSecret.-_~1", false },
+		{ "s3cr3t~of+the/app=", false },
+		{ "", false },
+		{ "abc8Q ", true },
+		{ "\"abc8Q\"", true },
+		{ "'abc8Q'", true },
+		{ "abc8Q\xc2\xa0", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++)
+		if (config_secret_has_strange(span_of(rows[i].in)) !=
+		    rows[i].want)
+			fail_msg("%s", rows[i].in);
+}
+
 int
 main(void)
 {
@@ -373,6 +401,7 @@ main(void)
 		TEST(test_owner_is_root_or_us),
 		TEST(test_unreadable_names_who_can_read),
 		cmocka_unit_test(test_secret_id),
+		cmocka_unit_test(test_secret_with_what_entra_makes_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
