@@ -310,6 +310,8 @@ static int
 send_test(
     const struct setup *s, const struct config *config, const char *address)
 {
+	const char *option = s->config_path != NULL ? " -C " : "";
+	const char *path = s->config_path != NULL ? s->place.path : "";
 	struct failure f;
 	char *line;
 
@@ -321,11 +323,14 @@ send_test(
 		free(line);
 		return EX_OK;
 	}
-	line = xasprintf(
-	    "The configuration is written. To repeat the test: echo test | "
-	    "sendmail365 submit -v%s%s %s",
-	    s->config_path != NULL ? " -C " : "",
-	    s->config_path != NULL ? s->place.path : "", address);
+	line = xasprintf("The configuration is written. To change an answer: "
+			 "sendmail365 setup --replace%s%s",
+	    option, path);
+	say(line);
+	free(line);
+	line = xasprintf("To repeat the test: echo test | "
+			 "sendmail365 submit -v%s%s %s",
+	    option, path, address);
 	say(line);
 	free(line);
 	(void)fflush(stdout);

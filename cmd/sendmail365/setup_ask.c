@@ -99,18 +99,72 @@ read_line(
 	return r;
 }
 
+/* ---- what comes along with a paste ---- */
+
+/* How long a character of two or three bytes is that nobody sees, 0: none. */
+static size_t
+unseen_length(struct span s)
+{
+	static const struct {
+		const char *first;
+		const char *last;
+	} ranges[] = {
+		{ "\xc2\xa0", "\xc2\xa0" },         /* no-break space */
+		{ "\xc2\xad", "\xc2\xad" },         /* soft hyphen */
+		{ "\xe2\x80\x80", "\xe2\x80\x8f" }, /* widths, marks */
+		{ "\xe2\x80\xa8", "\xe2\x80\xaf" }, /* ends, directions */
+		{ "\xe2\x81\x9f", "\xe2\x81\xaf" }, /* joiners */
+		{ "\xef\xbb\xbf", "\xef\xbb\xbf" }, /* byte order mark */
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		size_t len = strlen(ranges[i].first);
+
+		if (s.len >= len && memcmp(s.s, ranges[i].first, len) >= 0 &&
+		    memcmp(s.s, ranges[i].last, len) <= 0)
+			return len;
+	}
+	return 0;
+}
+
+void
+ask_tidy(struct buf *answer)
+{
+	const struct span all = buf_view(answer);
+	struct span trimmed;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < all.len;) {
+		size_t len =
+		    unseen_length((struct span){ all.s + i, all.len - i });
+
+		if (len == 0)
+			answer->s[kept++] = all.s[i++];
+		i += len;
+	}
+	buf_truncate(answer, kept);
+	trimmed = span_trim(buf_view(answer));
+	buf_consume(answer, (size_t)(trimmed.s - answer->s));
+	buf_truncate(answer, trimmed.len);
+}
+
+/* ---- questions ---- */
+
 int
 ask_line(const char *question, const char *suggestion, struct buf *out,
     struct failure *f)
 {
+	char shown[ASK_ANSWER_MAX];
 	struct watch w;
-	struct span answer;
 	int caught = 0;
 	int r;
 
 	(void)fprintf(stderr, "%s", question);
-	if (suggestion != NULL)
-		(void)fprintf(stderr, " [%s]", suggestion);
+	if (suggestion != NULL) {
+		log_escape(
+		    shown, sizeof(shown), suggestion, strlen(suggestion));
+		(void)fprintf(stderr, " [%s]", shown);
+	}
 	(void)fprintf(stderr, ": ");
 	if (begin_watch(&w, f) == -1)
 		return -1;
@@ -120,9 +174,7 @@ ask_line(const char *question, const char *suggestion, struct buf *out,
 		(void)fputs("\n", stderr);
 		return -1;
 	}
-	answer = span_trim(buf_view(out));
-	buf_consume(out, (size_t)(answer.s - out->s));
-	buf_truncate(out, answer.len);
+	ask_tidy(out);
 	if (out->len == 0 && suggestion != NULL)
 		return buf_puts(out, suggestion);
 	return 0;

@@ -10,6 +10,7 @@
 
 #include "config/values.h"
 #include "core/alloc.h"
+#include "core/ascii.h"
 #include "core/buf.h"
 #include "core/failure.h"
 #include "core/file.h"
@@ -179,9 +180,16 @@ static char *
 suggest_domain(const struct settings *s)
 {
 	const char *user = settings_get(s, "account.user");
-	const char *at = user != NULL ? strrchr(user, '@') : NULL;
+	char *domain = NULL;
+	struct failure f;
+	struct mailbox m;
 
-	return at != NULL ? xstrdup(at + 1) : NULL;
+	if (user == NULL || user[0] == '{' ||
+	    value_parse_address(span_of(user), &m, &f) == -1)
+		return NULL;
+	domain = xstrdup(m.domain);
+	mailbox_done(&m);
+	return domain;
 }
 
 static const struct question questions[] = {
@@ -240,40 +248,93 @@ is_default(
 	return is_same;
 }
 
-/* A mailbox whose domain was not cut short. */
+/* A mailbox whose domain was not cut short; answer is what was understood, the
+ * address alone. */
 static int
-check_address(const char *answer, struct failure *f)
+tidy_address(struct buf *answer, struct failure *f)
 {
 	struct mailbox m;
-	int r = value_parse_address(span_of(answer), &m, f);
+	int r = value_parse_address(buf_view(answer), &m, f);
 
 	if (r == -1)
 		return -1;
-	if (strchr(m.domain, '.') == NULL)
+	if (strchr(m.domain, '.') == NULL || m.domain[0] == '[')
 		r = failure_set(f, FAILURE_CONFIG,
 		    "\"%s\" is no whole domain, such as contoso.com", m.domain);
+	buf_reset(answer);
+	(void)mailbox_write_address(answer, &m);
+	if (r == 0 && answer->s[0] == '"')
+		r = failure_set(f, FAILURE_CONFIG,
+		    "%s has to be in quotes, and no mailbox is called so: is "
+		    "there a dot too many?",
+		    answer->s);
 	mailbox_done(&m);
 	return r;
 }
 
+/* In any case, and by the name that it has in the question as well. */
 static int
-take_answer(struct settings *s, const struct question *q, const char *answer,
+tidy_auth(struct buf *answer)
+{
+	char *name = buf_take(answer);
+	int r;
+
+	for (char *s = name; *s != '\0'; s++)
+		*s = ascii_lower(*s);
+	r = buf_puts(
+	    answer, strcmp(name, "oauth") == 0 ? "client-secret" : name);
+	free(name);
+	return r;
+}
+
+/* The two stand beside each other on the application's page. */
+static int
+check_client_id(const struct settings *s, const char *answer, struct failure *f)
+{
+	const char *tenant = settings_get(s, "account.tenant");
+
+	if (tenant == NULL || strcasecmp(tenant, answer) != 0)
+		return 0;
+	return failure_set(f, FAILURE_CONFIG,
+	    "this was the answer for the tenant, too; if it was wrong there, "
+	    "press Ctrl-C and begin again");
+}
+
+/* What is likely to be a mistake, though the file may have it: {sender}, a
+ * list. */
+static int
+check_answer(const struct settings *s, const struct question *q,
+    struct buf *answer, struct failure *f)
+{
+	if (strcmp(q->name, "account.user") == 0 ||
+	    strcmp(q->name, "aliases.root") == 0)
+		return tidy_address(answer, f);
+	if (strcmp(q->name, "account.auth") == 0)
+		return tidy_auth(answer);
+	if (strcmp(q->name, "account.client_id") == 0)
+		return check_client_id(s, answer->s, f);
+	return 0;
+}
+
+static int
+take_answer(struct settings *s, const struct question *q, struct buf *answer,
     struct failure *f)
 {
 	const char *old = settings_get(s, q->name);
 
-	if (is_default(s, q, answer)) {
+	/* A NUL would hide what stands behind it. */
+	if (strlen(answer->s) != answer->len)
+		return failure_set(
+		    f, FAILURE_USAGE, "a control character is in it");
+	if (is_default(s, q, answer->s)) {
 		settings_drop(s, q->name);
 		return 0;
 	}
-	if (old != NULL && strcmp(answer, old) == 0)
+	if (old != NULL && strcmp(answer->s, old) == 0)
 		return 0;
-	/* The file may have more there: {sender}, a list. */
-	if ((strcmp(q->name, "account.user") == 0 ||
-		strcmp(q->name, "aliases.root") == 0) &&
-	    check_address(answer, f) == -1)
+	if (check_answer(s, q, answer, f) == -1)
 		return -1;
-	return settings_add(s, q->name, answer, f);
+	return settings_add(s, q->name, answer->s, f);
 }
 
 /* Until the answer is right. */
@@ -291,12 +352,7 @@ ask(struct settings *s, const struct question *q, struct failure *f)
 		r = ask_line(q->text, suggestion, &answer, f);
 		if (r == -1)
 			break;
-		/* A NUL would hide what stands behind it. */
-		if (strlen(answer.s) == answer.len)
-			is_taken = take_answer(s, q, answer.s, &reason) == 0;
-		else
-			(void)failure_set(&reason, FAILURE_USAGE,
-			    "a control character is in it");
+		is_taken = take_answer(s, q, &answer, &reason) == 0;
 		if (!is_taken)
 			ask_complain(&reason);
 	}
@@ -305,11 +361,21 @@ ask(struct settings *s, const struct question *q, struct failure *f)
 	return r;
 }
 
+/* To whoever is asked, above the first question. */
+static void
+introduce(void)
+{
+	(void)fputs("An empty answer means what is in brackets; nothing is "
+		    "written before the last.\n\n",
+	    stderr);
+}
+
 int
 questions_answer(struct settings *settings, enum questions_about about,
     bool is_interactive, struct failure *f)
 {
 	size_t count = sizeof(questions) / sizeof(questions[0]);
+	bool is_first = about == QUESTIONS_ACCOUNT;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct question *q = &questions[i];
@@ -318,16 +384,18 @@ questions_answer(struct settings *settings, enum questions_about about,
 		    settings_given(settings, q->name) != NULL ||
 		    (q->applies != NULL && !q->applies(settings)))
 			continue;
-		if (is_interactive) {
-			if (ask(settings, q, f) == -1)
-				return -1;
-		} else if (q->is_required != NULL && q->is_required(settings) &&
-		    settings_get(settings, q->name) == NULL) {
+		if (is_interactive && is_first)
+			introduce();
+		is_first = false;
+		if (is_interactive && ask(settings, q, f) == -1)
+			return -1;
+		if (!is_interactive &&
+		    settings_get(settings, q->name) == NULL &&
+		    q->is_required != NULL && q->is_required(settings))
 			return failure_set(f, FAILURE_USAGE,
 			    "%s is missing: %s; at a terminal, setup asks for "
 			    "it",
 			    q->option, q->text);
-		}
 	}
 	return 0;
 }
@@ -371,6 +439,29 @@ read_secret(const char *file, struct buf *out, struct failure *f)
 	return r;
 }
 
+/* Can it be one?  Entra makes client secrets without blanks. */
+static int
+check_secret(bool is_application, struct buf *secret, struct failure *f)
+{
+	if (is_application)
+		ask_tidy(secret);
+	if (secret->len == 0)
+		return failure_set(f, FAILURE_CONFIG,
+		    "it is empty; it is not shown, but it is taken: paste it, "
+		    "and press Enter");
+	if (config_clean_secret("what you typed", secret, f) == -1)
+		return -1;
+	if (is_application && config_secret_looks_like_id(buf_view(secret)))
+		return failure_set(f, FAILURE_CONFIG,
+		    "this is the secret's ID; its Value is shown only once, "
+		    "when the secret is created");
+	if (is_application && strchr(secret->s, ' ') != NULL)
+		return failure_set(f, FAILURE_CONFIG,
+		    "there is a blank in it, and in no client secret's Value; "
+		    "copy the Value alone");
+	return 0;
+}
+
 /* Until something is there that can be one, or nothing that means the old. */
 static int
 ask_for_secret(
@@ -385,17 +476,10 @@ ask_for_secret(
 
 	while (r == 0 && !is_taken) {
 		r = ask_secret(text, out, f);
-		if (r == -1 || (has_old && out->len == 0))
+		if (r == -1)
 			break;
-		is_taken =
-		    config_clean_secret("what you typed", out, &reason) == 0;
-		if (is_taken && is_application &&
-		    config_secret_looks_like_id(buf_view(out))) {
-			is_taken = false;
-			(void)failure_set(&reason, FAILURE_CONFIG,
-			    "this is the secret's ID; its Value is shown only "
-			    "once, when the secret is created");
-		}
+		is_taken = (has_old && out->len == 0) ||
+		    check_secret(is_application, out, &reason) == 0;
 		if (!is_taken)
 			ask_complain(&reason);
 	}

@@ -1,4 +1,5 @@
 """setup: asks or is told, and writes a configuration whole or not at all."""
+import fcntl
 import os
 import pty
 import re
@@ -7,6 +8,7 @@ import select
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import termios
 import time
@@ -843,6 +845,8 @@ def test_failing_test_names_cause_and_cure(given):
     assert b"Set-CASMailbox" in done.stderr
     assert (f"echo test | sendmail365 submit -v -C {target.config} {BOSS}"
             .encode() in done.stdout)
+    assert (f"sendmail365 setup --replace -C {target.config}\n".encode()
+            in done.stdout)
     target.assert_whole()
 
 
@@ -1023,6 +1027,115 @@ def test_dialogue(target, open_terminal):
     assert f"root = {BOSS}\n" in text
 
 
+#: What is typed, and what is understood; None: it is asked for again.
+PASTED = [
+    (f" \t{ALERTS}  ", ALERTS),
+    (f"\u200b{ALERTS}\u00a0", ALERTS),
+    (f"\ufeff{ALERTS}\u202c", ALERTS),
+    (ALERTS.replace("@", "\u00ad@"), ALERTS),
+    (ALERTS.replace("@", " @"), ALERTS),
+    (f"<{ALERTS}>", ALERTS), (f"{ALERTS};", ALERTS), (f"{ALERTS}.", ALERTS),
+    (ALERTS.replace("@", ".@"), None), (f"Alerts <{ALERTS}>", None),
+    (f"mailto:{ALERTS}", None), (f"{ALERTS} {ALERTS}", None),
+    ("alerts@[192.0.2.1]", None), ("alerts@contoso,example", None),
+    ("alerts@contoso..example", None), ("https://admin.microsoft.com", None),
+    ("?", None), ("-", None),
+]
+
+
+@pytest.mark.parametrize("typed, understood", PASTED)
+def test_pasted_mailbox(target, open_terminal, typed, understood):
+    t = open_terminal("--auth", "none", "--host", "relay.contoso.example",
+                      "--no-test", plumbing=[])
+    t.answer("The mailbox", typed)
+    if understood is None:
+        t.answer("The mailbox", ALERTS)
+    t.answer("domain of names", "")
+    t.answer("mail of root", "")
+    assert t.wait() == 0, t.seen
+    text = target.config.read_text()
+    assert f"user = {ALERTS}\n" in text
+    assert "domain = contoso.example\n" in text
+    assert f"root = {ALERTS}\n" in text
+
+
+@pytest.mark.parametrize("typed", ["{}\u00a0", " {} ", "\u200b{}\t"])
+def test_pasted_secret(target, open_terminal, typed):
+    """Blanks are no part of what Entra makes."""
+    t = open_terminal(*target.needed(secret_file=None), "--no-test",
+                      "--auth", "client-secret")
+    for wrong, words in [("", "paste it"), (" \u00a0", "paste it"),
+                         (f" {SECRET_ID} ", "the secret's ID"),
+                         ("two words", "there is a blank in it")]:
+        t.expect("shown): ")
+        t.type(wrong + "\n")
+        t.expect(words)
+    t.expect("shown): ")
+    t.type(typed.format(target.tenant.client_secret) + "\n")
+    t.answer("domain of names", "")
+    t.answer("mail of root", "")
+    assert t.wait() == 0, t.seen
+    assert target.secret.read_text() == target.tenant.client_secret + "\n"
+
+
+def test_pasted_password_is_taken_as_it_is(target, open_terminal):
+    t = open_terminal("--user", ALERTS, "--auth", "password", "--host",
+                      "relay.contoso.example", "--login", "x", "--no-test",
+                      plumbing=[])
+    t.expect("shown): ")
+    t.type(" two words \n")
+    t.answer("domain of names", "")
+    t.answer("mail of root", "")
+    assert t.wait() == 0, t.seen
+    assert (target.secrets / "password").read_text() == " two words \n"
+
+
+def test_one_id_for_both(target, open_terminal):
+    t = open_terminal(*target.needed(tenant=None, client_id=None), "--auth",
+                      "client-secret", "--no-test", plumbing=[])
+    t.answer("tenant", OTHER_ID.upper())
+    t.answer("(client) ID", OTHER_ID)
+    t.expect("the answer for the tenant, too")
+    t.answer("(client) ID", CLIENT_ID.upper())
+    t.answer("domain of names", "")
+    t.answer("mail of root", "")
+    assert t.wait() == 0, t.seen
+    assert f"client_id = {CLIENT_ID.upper()}\n" in target.config.read_text()
+
+
+@pytest.mark.parametrize("typed, line", [
+    ("OAuth", None), ("Password", "password_file = "), ("NONE", "auth = none")])
+def test_way_to_sign_in_in_any_case(target, open_terminal, typed, line):
+    t = open_terminal("--user", ALERTS, "--host", "relay.contoso.example",
+                      "--login", "x", "--no-test", plumbing=[])
+    t.answer("It signs in", typed)
+    if typed == "OAuth":
+        t.expect("tenant")
+        t.expect(": ")
+        return
+    if typed == "Password":
+        t.expect("shown): ")
+        t.type("secret\n")
+    t.answer("domain of names", "")
+    t.answer("mail of root", "")
+    status = t.wait()
+    if typed == "Password":
+        assert status == 0, t.seen
+        assert line in target.config.read_text()
+    else:
+        # A relay that wants no name, and a name for it.
+        assert status == 78 and b"login goes with password_file" in t.seen
+
+
+def test_dialogue_in_a_narrow_terminal(target, open_terminal):
+    t = open_terminal("--no-test")
+    fcntl.ioctl(t.slave, termios.TIOCSWINSZ, struct.pack("4H", 10, 20, 0, 0))
+    for question, answer in QUESTIONS:
+        t.answer(question, answer(target))
+    assert t.wait() == 0, t.seen
+    target.assert_whole()
+
+
 def test_dialogue_asks_only_what_is_missing(target, open_terminal):
     t = open_terminal(*target.needed(client_id=None), "--auth",
                       "client-secret", "--no-test")
@@ -1031,6 +1144,7 @@ def test_dialogue_asks_only_what_is_missing(target, open_terminal):
     t.answer("mail of root", "-")
     assert t.wait() == 0, t.seen
     assert b"The mailbox" not in t.seen and b"Value" not in t.seen
+    assert t.seen.count(b"in brackets") == 1
     target.assert_whole()
     assert "[rewrite]" not in target.config.read_text()
     assert "root =" not in target.config.read_text()
@@ -1103,7 +1217,7 @@ def test_dialogue_that_replaces_some(target, open_terminal):
     t.type("\n")
     t.expect("empty")
     t.expect("shown): ")
-    t.type("the second one\n")
+    t.type("the-second-one\n")
     t.answer("domain of names", "-")
     t.answer("mail of root", "-")
     t.answer("send a test mail", "-")
