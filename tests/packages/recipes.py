@@ -83,7 +83,7 @@ class Compose:
          *_) = _take(
             self.text["services"][service], "image", "user", "read_only",
             "cap_drop", "security_opt", "volumes", "tmpfs", "secrets",
-            "build", "healthcheck", "restart", "stop_grace_period",
+            "healthcheck", "restart", "stop_grace_period",
             "mem_limit", "pids_limit", "cpus", "ports", "depends_on")
         assert cap_drop == ["ALL"]
         image = self.images[image_name(image)]
