@@ -10,9 +10,7 @@
 #include "core/failure.h"
 #include "core/log.h"
 #include "mail/address.h"
-#include "mail/complete.h"
-#include "mail/message.h"
-#include "mail/notice.h"
+#include "notify.h"
 #include "queue/journal.h"
 #include "route/deliver.h"
 #include "smtp/client.h"
@@ -178,88 +176,6 @@ expire(const struct settlement *s, const char *id)
 	}
 }
 
-/* ---- the notice ---- */
-
-static int
-queue_notice(const struct settlement *s, const struct mailbox *to,
-    struct span text, struct failure *f)
-{
-	struct mailbox item = mailbox_copy(to);
-	const struct spool_envelope envelope = {
-		.recipients = { .items = &item, .count = 1 },
-		.is_notice = true,
-	};
-	struct spool_writer w;
-	int r = spool_begin(s->spool, s->entry->id.uid, &envelope, &w, f);
-
-	if (r == 0)
-		r = spool_write(&w, text, f);
-	if (r == 0)
-		r = spool_commit(&w, 0, f);
-	spool_abandon(&w);
-	mailbox_done(&item);
-	return r;
-}
-
-static int
-write_notice(
-    const struct settlement *s, const struct mailbox *to, struct failure *f)
-{
-	const struct journal *j = s->journal;
-	struct notice_recipient *failed = xcalloc(j->count, sizeof(*failed));
-	char *host = complete_host_name(1);
-	char id[SPOOL_ID_SIZE];
-	struct notice n = {
-		.to = to,
-		.host = host,
-		.id = id,
-		.arrival_ms = spool_arrival_ms(s->entry->id),
-		.header = &s->message->header,
-		.recipients = failed,
-	};
-	struct buf text;
-	int r;
-
-	spool_id_text(s->entry->id, id);
-	for (size_t i = 0; i < j->count; i++)
-		if (j->entries[i].status == JOURNAL_FAILED)
-			failed[n.recipient_count++] =
-			    (struct notice_recipient){ j->entries[i].address,
-				    j->entries[i].dsn, j->entries[i].text };
-	buf_init(&text, NOTICE_MAX);
-	r = notice_write(&n, &text, f);
-	if (r == 0)
-		r = queue_notice(s, to, buf_view(&text), f);
-	buf_done(&text);
-	free(host);
-	free(failed);
-	return r;
-}
-
-/* To the postmaster, else to the sender; a notice is never answered. */
-static int
-notify(const struct settlement *s, const char *id, struct failure *f)
-{
-	const struct spool_envelope *envelope = &s->entry->envelope;
-	const struct mailbox *to = &s->config->queue_postmaster;
-
-	if (mailbox_is_null(to))
-		to = &envelope->sender;
-	if (envelope->is_notice || mailbox_is_null(&envelope->sender)) {
-		log_info("%s: no notice is sent about a notice", id);
-		return 0;
-	}
-	if (to == &envelope->sender && !dsn_wants_failure(&envelope->dsn)) {
-		log_info("%s: its sender wants no notice", id);
-		return 0;
-	}
-	if (write_notice(s, to, f) == 0)
-		return 0;
-	log_error("%s: no notice could be sent: %s", id, f->text);
-	/* A disk that is full or broken is mended; nothing else is. */
-	return f->kind == FAILURE_LATER ? -1 : 0;
-}
-
 /* ---- where the message goes ---- */
 
 static void
@@ -314,7 +230,7 @@ finish(const struct settlement *s, const char *id, struct ipc *out)
 	r = journal_append(s->spool, s->entry->id, s->journal, &f);
 	log_if(id, r, &f);
 	/* Its sender is told first: it must not be forgotten. */
-	if (notify(s, id, &f) == -1) {
+	if (notify_failure(s, id, &f) == -1) {
 		put_off(out);
 		return;
 	}

@@ -413,6 +413,7 @@ new_config(const char *path)
 	c->queue_retry_first = MINUTE;
 	c->queue_retry_longest = HOUR;
 	c->queue_keep_failed = 30 * DAY;
+	c->queue_notices_per_hour = 100;
 	c->queue_max_size = UINT64_C(2048) * MIB;
 	/* The highest that Exchange Online lets an administrator set. */
 	c->service_max_message_size = UINT64_C(150) * MIB;

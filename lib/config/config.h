@@ -124,6 +124,7 @@ struct config {
 	unsigned queue_retry_longest;
 	unsigned queue_keep_failed;
 	struct mailbox queue_postmaster; /* null: notices go to the sender */
+	unsigned queue_notices_per_hour; /* about messages of one user */
 	uint64_t queue_max_size;         /* octets */
 	char *service_socket;
 	char *state_directory; /* NULL: there is nowhere to keep state */

@@ -99,6 +99,8 @@ static const struct schema_key keys[] = {
 	    CONFIG(queue_keep_failed) },
 	{ SCHEMA_QUEUE, SCHEMA_ONCE, "postmaster", value_address,
 	    CONFIG(queue_postmaster) },
+	{ SCHEMA_QUEUE, SCHEMA_ONCE, "notices_per_hour", value_count,
+	    CONFIG(queue_notices_per_hour) },
 	{ SCHEMA_QUEUE, SCHEMA_ONCE, "max_size", value_size,
 	    CONFIG(queue_max_size) },
 	{ SCHEMA_SERVICE, SCHEMA_ONCE, "socket", value_path,

@@ -84,6 +84,11 @@ write_text(const struct notice *n, const char *boundary, struct buf *b)
 		    "The message is kept on that host: sendmail365 queue show "
 		    "%s\r\n\r\n",
 		    n->id);
+	if (r == 0 && n->is_last)
+		r = buf_puts(b,
+		    "This is the last notice for now: no more are sent in an "
+		    "hour.\r\nWhat else fails is kept there: sendmail365 "
+		    "queue list --failed\r\n\r\n");
 	return r;
 }
 

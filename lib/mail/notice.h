@@ -4,6 +4,7 @@
 #ifndef MAIL_NOTICE_H
 #define MAIL_NOTICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,7 @@ struct notice {
 	const struct header *header; /* of the message */
 	const struct notice_recipient *recipients;
 	size_t recipient_count;
+	bool is_last; /* for some time */
 };
 
 /*

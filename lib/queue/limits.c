@@ -357,7 +357,7 @@ take_locked(struct limits *l, unsigned messages, uint64_t recipients,
 		messages = l->policy.messages;
 	if (read_ledger(l, &ledger) == -1)
 		return LIMITS_FAILED;
-	wait = window_wait(l, &ledger, messages, now);
+	wait = window_wait(l, &ledger, messages > 0 ? messages : 1, now);
 	if (wait == -1)
 		return LIMITS_FAILED;
 	day = judge_day(
@@ -371,6 +371,8 @@ take_locked(struct limits *l, unsigned messages, uint64_t recipients,
 		*out_wait_ms = wait > wait_day ? wait : wait_day;
 		return day;
 	}
+	if (messages == 0)
+		return LIMITS_TAKEN;
 	return write_ledger(l, &ledger, messages, recipients, now) == 0
 	    ? LIMITS_TAKEN
 	    : LIMITS_FAILED;

@@ -52,7 +52,8 @@ enum limits_answer {
 
 /*
  * Count messages that are about to be sent, and their recipients.  Where it is
- * not yet time, *out_wait_ms is how long to wait.  NULL limits nothing.
+ * not yet time, *out_wait_ms is how long to wait.  With no messages nothing is
+ * counted, and the answer is for the next one.  NULL limits nothing.
  * FAILURE_LATER.
  */
 enum limits_answer limits_take(struct limits *limits, unsigned messages,

@@ -1,4 +1,7 @@
 """What has failed for good, and who is told of it, once."""
+import os
+import pwd
+
 import pytest
 
 from fake365 import ALERTS, Rule
@@ -133,3 +136,55 @@ def test_notices_to_a_dead_postmaster_end(make_service):
     recipients = call(service, 1, 2, "later")
     assert service.mail.tenant.wait_for_messages(2, STUCK)
     assert arrived(service.mail.tenant) == sorted(recipients)
+
+
+LAST = b"This is the last notice for now"
+
+
+def of_a_limit(make_service, **options):
+    """A service that sends three notices in an hour, where all mail fails."""
+    gone = {f"c0-{i}@contoso.example": NO_SUCH for i in range(5)}
+    return make_service(
+        recipients={**gone, BOSS: NO_SUCH}, queue={"notices_per_hour": 3},
+        config={"max_connections": 1}, **options)
+
+
+def test_notices_have_a_limit(make_service):
+    service = of_a_limit(make_service).start()
+    tenant = service.mail.tenant
+    call(service, 1, 5)
+    failed(service, 5)
+    assert len(tenant.messages) == 3
+    assert sum(LAST in m.raw for m in tenant.messages) == 1
+    assert LAST in tenant.messages[-1].raw
+    assert service.log().count("has reached notices_per_hour") == 2
+    assert service.log().count("reaches notices_per_hour") == 1
+    # All of them are kept, and a restart does not begin anew.
+    service.stop()
+    service.start()
+    assert_sent(service.sendmail("-f", COLLEAGUE, BOSS, stdin=MESSAGE))
+    failed(service, 6)
+    assert len(tenant.messages) == 3
+    # More are allowed.
+    service.configure(sections={"queue": {"notices_per_hour": 10}})
+    service.stop()
+    service.start()
+    assert_sent(service.sendmail("-f", COLLEAGUE, BOSS, stdin=MESSAGE))
+    assert tenant.wait_for_messages(4)
+    assert LAST not in tenant.messages[3].raw
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_the_notices_of_another_user_are_not_counted(make_service, tmp_path):
+    service = of_a_limit(make_service)
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o711)
+    service.start()
+    call(service, 1, 5)
+    failed(service, 5)
+    nobody = pwd.getpwnam("nobody")
+    assert_sent(service.sendmail(
+        "-f", COLLEAGUE, BOSS, stdin=MESSAGE, user=nobody.pw_uid,
+        group=nobody.pw_gid, extra_groups=[]))
+    assert service.mail.tenant.wait_for_messages(4)
+    assert service.mail.tenant.messages[3].recipients == [COLLEAGUE]

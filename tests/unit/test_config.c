@@ -173,6 +173,7 @@ static const char every_key[] = "[account main-1_a.b]\n"
 				"retry_longest = 3h\n"
 				"keep_failed = 7d\n"
 				"postmaster = pm@x.org\n"
+				"notices_per_hour = 5\n"
 				"max_size = 1M\n"
 				"[service]\n"
 				"socket = /run/s\n"
@@ -235,6 +236,7 @@ check_every_key_of_the_queue(const struct config *c)
 	assert_int_equal(c->queue_retry_longest, 3 * 3600);
 	assert_int_equal(c->queue_keep_failed, 7 * 24 * 3600);
 	assert_string_equal(c->queue_postmaster.local, "pm");
+	assert_int_equal(c->queue_notices_per_hour, 5);
 	assert_int_equal(c->queue_max_size, 1024 * 1024);
 	assert_string_equal(c->service_socket, "/run/s");
 	assert_int_equal(c->service_delivery, DELIVERY_CALLER);

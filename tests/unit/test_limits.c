@@ -165,6 +165,20 @@ test_recipients_of_a_day_are_counted(void **state)
 	limits_free(&a);
 }
 
+static void
+test_a_question_counts_nothing(void **state)
+{
+	struct limits *a = open_limits(&policy);
+	int64_t wait = 0;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(take(a, 0, 0, &wait), LIMITS_TAKEN);
+	assert_int_equal(take(a, 3, 3, &wait), LIMITS_TAKEN);
+	assert_int_equal(take(a, 0, 0, &wait), LIMITS_WAIT);
+	limits_free(&a);
+}
+
 /* The minute is everybody's, and over sooner. */
 static void
 test_the_window_comes_before_the_size(void **state)
@@ -288,6 +302,7 @@ main(void)
 		TEST(test_the_window_begins_when_a_message_has_been_sent),
 		TEST(test_several_transactions_of_a_message_count_each),
 		TEST(test_recipients_of_a_day_are_counted),
+		TEST(test_a_question_counts_nothing),
 		TEST(test_the_window_comes_before_the_size),
 		TEST(test_more_than_a_day_allows_is_not_held_for_ever),
 		TEST(test_connections_are_counted_and_given_back),
