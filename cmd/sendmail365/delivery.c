@@ -75,12 +75,14 @@ static void
 ask_for_lane(const struct worker *w, const struct delivery *d,
     const struct spool_message *entry, struct ipc *answer)
 {
-	*answer = (struct ipc){ .kind = IPC_LANE, .id = entry->id };
-	answer->u.lane.max_connections = d->account->max_connections;
-	attempt_lane(d, answer->text);
-	if (ipc_send(w->channel, answer, -1) == -1 ||
+	struct ipc question = { .kind = IPC_LANE, .id = entry->id };
+
+	question.u.lane.max_connections = d->account->max_connections;
+	attempt_lane(d, question.text);
+	if (ipc_send(w->channel, &question, -1) == -1 ||
 	    ipc_await(w->channel, -1, answer, NULL) != 1)
-		answer->kind = IPC_NO;
+		/* Nobody is there, and nothing follows for the message. */
+		*answer = (struct ipc){ .kind = IPC_NO };
 }
 
 /* The limits of the account, kept from message to message: they hold its
