@@ -84,6 +84,24 @@ questions_auth(const struct settings *settings)
 	return old_auth(settings);
 }
 
+/* Is a setting what it was? */
+static bool
+is_same(const struct settings *s, const char *name)
+{
+	const char *now = settings_get(s, name);
+	const char *old = settings_old(s, name);
+
+	return now == old ||
+	    (now != NULL && old != NULL && strcasecmp(now, old) == 0);
+}
+
+static void
+drop_unless_given(struct settings *s, const char *name)
+{
+	if (settings_given(s, name) == NULL)
+		settings_drop(s, name);
+}
+
 void
 questions_settle(struct settings *settings)
 {
@@ -110,9 +128,14 @@ questions_settle(struct settings *settings)
 	bool is_other = auth != old_auth(settings);
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (is_other && (rows[i].ways & 1 << auth) == 0 &&
-		    settings_given(settings, rows[i].name) == NULL)
-			settings_drop(settings, rows[i].name);
+		if (is_other && (rows[i].ways & 1 << auth) == 0)
+			drop_unless_given(settings, rows[i].name);
+	/* Another server; Microsoft's takes the mailbox for a user name. */
+	if (!is_same(settings, "account.host")) {
+		drop_unless_given(settings, "account.port");
+		if (settings_get(settings, "account.host") == NULL)
+			drop_unless_given(settings, "account.login");
+	}
 	/* The file of the secret says it. */
 	if (auth != AUTH_NONE &&
 	    (is_other || settings_old(settings, "account.auth") == NULL))
@@ -439,7 +462,7 @@ read_secret(const char *file, struct buf *out, struct failure *f)
 	return r;
 }
 
-/* Can it be one?  Entra makes client secrets without blanks. */
+/* Can it be one?  A blank around a client secret came along with a paste. */
 static int
 check_secret(bool is_application, struct buf *secret, struct failure *f)
 {
@@ -455,10 +478,10 @@ check_secret(bool is_application, struct buf *secret, struct failure *f)
 		return failure_set(f, FAILURE_CONFIG,
 		    "this is the secret's ID; its Value is shown only once, "
 		    "when the secret is created");
-	if (is_application && strchr(secret->s, ' ') != NULL)
+	if (is_application && config_secret_has_strange(buf_view(secret)))
 		return failure_set(f, FAILURE_CONFIG,
-		    "there is a blank in it, and in no client secret's Value; "
-		    "copy the Value alone");
+		    "a blank, a quotation mark or what is not ASCII is in it, "
+		    "which Entra puts into none; copy the Value alone");
 	return 0;
 }
 
@@ -485,17 +508,6 @@ ask_for_secret(
 	}
 	free(text);
 	return r;
-}
-
-/* Is a setting what it was? */
-static bool
-is_same(const struct settings *s, const char *name)
-{
-	const char *now = settings_get(s, name);
-	const char *old = settings_old(s, name);
-
-	return now == old ||
-	    (now != NULL && old != NULL && strcasecmp(now, old) == 0);
 }
 
 /* Does the secret that is there belong to what signs in? */

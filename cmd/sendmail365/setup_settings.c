@@ -208,32 +208,39 @@ settings_add(
 	return 0;
 }
 
+/* Does "SECTION.KEY" mean this key? */
+static bool
+is_named(enum schema_section section, const char *key, const char *name)
+{
+	const char *title = schema_section_name(section);
+	size_t len = strlen(title);
+
+	return strncmp(name, title, len) == 0 && name[len] == '.' &&
+	    strcasecmp(name + len + 1, key) == 0;
+}
+
 const char *
 settings_given(const struct settings *s, const char *name)
 {
-	enum schema_section section = SCHEMA_ACCOUNT;
-	const struct setting *setting;
-	struct failure f;
-	const char *key = "";
+	for (size_t i = 0; i < s->count; i++)
+		if (is_named(s->items[i].section, s->items[i].key, name))
+			return s->items[i].value;
+	return NULL;
+}
 
-	if (split_name(name, &section, &key, &f) == -1)
-		return NULL;
-	setting = settings_next(s, section, key, NULL);
-	return setting != NULL ? setting->value : NULL;
+static bool
+is_line_named(const struct settings_line *line, const char *name)
+{
+	return line->key != NULL && is_named(line->section, line->key, name);
 }
 
 const char *
 settings_old(const struct settings *s, const char *name)
 {
-	enum schema_section section = SCHEMA_ACCOUNT;
-	const struct settings_line *line;
-	struct failure f;
-	const char *key = "";
-
-	if (split_name(name, &section, &key, &f) == -1)
-		return NULL;
-	line = settings_line(s, section, key);
-	return line != NULL && !line->is_dropped ? line->value : NULL;
+	for (size_t i = 0; i < s->line_count; i++)
+		if (is_line_named(&s->lines[i], name))
+			return s->lines[i].value;
+	return NULL;
 }
 
 const char *
@@ -241,21 +248,22 @@ settings_get(const struct settings *s, const char *name)
 {
 	const char *given = settings_given(s, name);
 
-	return given != NULL ? given : settings_old(s, name);
+	if (given != NULL)
+		return given;
+	for (size_t i = 0; i < s->line_count; i++)
+		if (is_line_named(&s->lines[i], name))
+			return s->lines[i].is_dropped ? NULL
+						      : s->lines[i].value;
+	return NULL;
 }
 
 void
 settings_drop(struct settings *s, const char *name)
 {
-	enum schema_section section = SCHEMA_ACCOUNT;
-	struct failure f;
-	const char *key = "";
 	size_t kept = 0;
 
-	if (split_name(name, &section, &key, &f) == -1)
-		return;
 	for (size_t i = 0; i < s->count; i++) {
-		if (!is_at(&s->items[i], section, key)) {
+		if (!is_named(s->items[i].section, s->items[i].key, name)) {
 			s->items[kept++] = s->items[i];
 			continue;
 		}
@@ -264,7 +272,7 @@ settings_drop(struct settings *s, const char *name)
 	}
 	s->count = kept;
 	for (size_t i = 0; i < s->line_count; i++)
-		if (is_line_at(&s->lines[i], section, key))
+		if (is_line_named(&s->lines[i], name))
 			s->lines[i].is_dropped = true;
 }
 

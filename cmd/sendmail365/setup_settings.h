@@ -3,10 +3,6 @@
  *
  * Each value is checked when it is added, by what reads it later: the reader
  * of the file must get back what was given, and the schema must take it.
- *
- * Where there is a configuration already, it is changed: a value that is given
- * takes the place of those that its key has, and every other line stays, with
- * comments, order, and the accounts behind the one that setup is about.
  */
 #ifndef SENDMAIL365_SETUP_SETTINGS_H
 #define SENDMAIL365_SETUP_SETTINGS_H
@@ -56,7 +52,7 @@ int settings_add(
  * until the settings change. */
 const char *settings_given(const struct settings *s, const char *name);
 
-/* The one that is there, whatever was added; or NULL. */
+/* The one that is there, whatever was added or dropped; or NULL. */
 const char *settings_old(const struct settings *s, const char *name);
 
 /* The one that will hold: that was added, or is there; or NULL. */

@@ -1066,7 +1066,8 @@ def test_pasted_secret(target, open_terminal, typed):
                       "--auth", "client-secret")
     for wrong, words in [("", "paste it"), (" \u00a0", "paste it"),
                          (f" {SECRET_ID} ", "the secret's ID"),
-                         ("two words", "there is a blank in it")]:
+                         ("two words", "a blank, a quotation mark"),
+                         ("“quoted”", "a blank, a quotation mark")]:
         t.expect("shown): ")
         t.type(wrong + "\n")
         t.expect(words)
@@ -1229,6 +1230,32 @@ def test_dialogue_that_replaces_some(target, open_terminal):
          "Root = admin, boss@contoso.example  ; both"],
         [f"client_id = {OTHER_ID}",
          "client_secret_file = secrets/client-secret-2"])
+
+
+def test_dialogue_that_leaves_a_relay(target, open_terminal):
+    """Its password goes to no other server."""
+    target.secret_source.write_text(PASSWORD)
+    assert target.run(
+        "--user", ALERTS, "--auth", "password", "--host",
+        "relay.contoso.example", "--login", "x", "--set", "account.port=2525",
+        "--secret-file", str(target.secret_source), plumbing=[]
+    ).returncode == 0
+    t = open_terminal("--replace", "--no-test", plumbing=[])
+    t.answer("The mailbox", "")
+    t.expect("[password]: ")
+    t.type("\n")
+    t.expect("[relay.contoso.example]: ")
+    t.type("smtp.office365.com\n")
+    t.expect("The password (it is not shown): ")
+    t.type("the second one\n")
+    t.answer("domain of names", "")
+    t.answer("mail of root", "")
+    t.wait()
+    assert (target.secrets / "password").read_text() == PASSWORD + "\n"
+    text = target.config.read_text()
+    assert "password_file = secrets/password-2\n" in text
+    for key in ("host", "port", "login"):
+        assert f"\n{key} = " not in text
 
 
 def test_dialogue_that_replaces_a_broken_one(target, open_terminal):
