@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from installed import TOP, Host, wait_until, why_not
+from installed import OUTSIDER, TOP, Host, wait_until, why_not
 
 reason = why_not() or (
     None if shutil.which("start-stop-daemon") and
@@ -224,9 +224,9 @@ def test_what_setup_says_gives_the_service_the_new_secret(host):
     assert "secrets/client-secret-2" in said
     command = re.search(r"restart the service \((.*)\)", said)[1]
     assert command == "service sendmail365 restart"
-    # Who has no copy yet is told the same.
+    # Who has no copy yet is told the same.  No Direct Send leads to an outsider.
     init(host, "reload")
-    host.send()
+    host.send(OUTSIDER)
     wait_until(lambda: command in host.run(["mailq"]).stdout)
     init(host, "restart")
     host.run(["sendmail365", "queue", "flush"])
