@@ -2,7 +2,7 @@
 import pytest
 
 from debian import (
-    BOSS, SPOOL, STATE, Host, dependencies, with_callers, why_not)
+    BOSS, INIT, SPOOL, STATE, Host, dependencies, with_callers, why_not)
 from roots import base
 
 reason = why_not()
@@ -54,19 +54,21 @@ dpkg=$(sed -n 's/^PPid:\t//p' "/proc/$PPID/status")
 """
 
 
-@pytest.mark.parametrize(
-    "moment", ["systemd-sysusers", "dpkg-statoverride", "mkdir",
-               "update-rc.d"])
-def test_killed_while_it_is_configured(debs, moment):
+def test_killed_while_it_is_configured(debs):
     with Host(*dependencies(debs["sendmail365"])) as host:
         host.copy(debs["sendmail365"], "/root/sendmail365.deb")
         host.run("mkdir -p /usr/local/sbin")
-        host.write(f"/usr/local/sbin/{moment}", KILL, mode=0o755)
-        done = host.run(["dpkg", "-i", "/root/sendmail365.deb"], check=False)
-        assert done.returncode != 0, done.stdout
-        assert not host.exists(f"/usr/local/sbin/{moment}")
-        assert host.status() == "half-configured"
-        host.run(["dpkg", "--configure", "-a"])
+        for moment in ("systemd-sysusers", "dpkg-statoverride", "mkdir",
+                       "update-rc.d"):
+            host.run(["dpkg", "--purge", "sendmail365"])
+            host.write(f"/usr/local/sbin/{moment}", KILL, mode=0o755)
+            done = host.run(["dpkg", "-i", "/root/sendmail365.deb"],
+                            check=False)
+            assert done.returncode != 0, done.stdout
+            assert not host.exists(f"/usr/local/sbin/{moment}")
+            assert host.status() == "half-configured"
+            host.run(["dpkg", "--configure", "-a"])
+            assert host.status() == "installed"
         assert_works(host)
 
 
@@ -86,14 +88,64 @@ def test_statoverride_is_respected(debs, layers):
                 else dependencies(deb))) as host:
         host.install(deb)
         host.run(["dpkg-statoverride", "--update", "--add", "sendmail365",
-                  "adm", "0750", SPOOL])
+                  "adm", "0700", SPOOL])
+        host.run(["dpkg-statoverride", "--update", "--add", "sendmail365",
+                  "#4", "0710", STATE])
+
+        def is_respected():
+            return (host.describe(SPOOL) == "0700 sendmail365 adm" and
+                    host.describe(STATE) == "0710 sendmail365 adm")
+
         host.install(deb, "--reinstall")
-        assert host.describe(SPOOL) == "0750 sendmail365 adm"
-        assert host.describe(STATE) == "0700 sendmail365 sendmail365"
+        assert is_respected()
         # It also holds for a folder that is made anew.
-        host.run(["rmdir", SPOOL])
+        host.run(["rmdir", SPOOL, STATE])
         host.install(deb, "--reinstall")
-        assert host.describe(SPOOL) == "0750 sendmail365 adm"
+        assert is_respected()
+        # And when the service starts, which can use them.
+        host.configure()
+        host.run([INIT, "start"])
+        assert is_respected()
+        host.send("all is well", BOSS)
+        assert host.received(1) == ["all is well"]
+        host.run([INIT, "stop"])
+        assert is_respected()
+
+
+# What dpkg does with us when a package that conflicts with ours, and replaces
+# it, cannot be unpacked after all.
+OTHER = """
+mkdir -p /tmp/other/DEBIAN
+cat >/tmp/other/DEBIAN/control <<-'END'
+	Package: other
+	Version: 1
+	Architecture: all
+	Maintainer: nobody <nobody@example.com>
+	Conflicts: sendmail365
+	Replaces: sendmail365
+	Description: another mailer
+END
+printf '#!/bin/sh\nexit 1\n' >/tmp/other/DEBIAN/preinst
+chmod 0755 /tmp/other/DEBIAN/preinst
+dpkg-deb -b -Znone /tmp/other /tmp/other.deb
+"""
+
+
+def test_service_goes_on_if_another_mailer_does_not_come(debs):
+    with Host(*with_callers()) as host:
+        host.install(debs["sendmail365"])
+        host.configure()
+        host.run([INIT, "start"])
+        host.run(OTHER)
+        done = host.run(["dpkg", "-i", "-B", "/tmp/other.deb"], check=False)
+        assert done.returncode != 0
+        assert "considering removing sendmail365 in favour of" in done.stdout
+        assert host.status() == "installed"
+        assert host.status("other") == ""
+        host.run([INIT, "status"])
+        host.send("all is well", user="www-data")
+        assert host.received(1) == ["all is well"]
+        host.run([INIT, "stop"])
 
 
 def test_all_scripts_can_run_twice(debs):
