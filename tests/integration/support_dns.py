@@ -2,10 +2,11 @@
 
 The resolver of the C library reads /etc/resolv.conf and asks port 53, and no
 option of a program changes that. So the programs get a mount namespace of
-their own, in which other files lie over /etc/resolv.conf and
-/etc/nsswitch.conf; the host sees nothing of it. That is for root only.
+their own, in which other files lie over /etc/resolv.conf, /etc/nsswitch.conf
+and /etc/hosts; the host sees nothing of it. That is for root only.
 """
 import os
+import socket
 import subprocess
 
 import pytest
@@ -19,10 +20,12 @@ options timeout:1 attempts:1
 """
 #: Nobody but the server is to know a name: no multicast DNS, no systemd.
 NSSWITCH_CONF = "hosts: files dns\n"
+#: A host knows its own name.
+HOSTS = f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {socket.gethostname()}\n"
 
 #: $0 is the directory of the files, $@ the command.
 SCRIPT = """\
-for file in resolv.conf nsswitch.conf; do
+for file in resolv.conf nsswitch.conf hosts; do
     if [ -e "/etc/$file" ]; then
         mount --bind "$0/$file" "/etc/$file" || exit 125
     fi
@@ -51,6 +54,7 @@ class Resolver:
         text = RESOLV_CONF.format(address=dns.address)
         (directory / "resolv.conf").write_text(text)
         (directory / "nsswitch.conf").write_text(NSSWITCH_CONF)
+        (directory / "hosts").write_text(HOSTS)
         #: put it before a command line: [*resolver.prefix, program, ...]
         self.prefix = (*UNSHARE, "sh", "-c", SCRIPT, str(directory))
 
