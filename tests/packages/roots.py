@@ -18,7 +18,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
 KEPT = TOP / "build" / "roots"
-SUITE = "bookworm"
+# Another one, such as trixie, takes the same packages.
+SUITE = os.environ.get("SENDMAIL365_SUITE", "bookworm")
 # A root knows what its mirror had when it was made, and mirrors forget: each
 # week has a new one, and what nobody has used for two goes away.
 WEEK = time.strftime("%G-%V", time.gmtime())
