@@ -210,17 +210,13 @@ def test_a_full_disk_takes_no_secret_from_a_service_that_runs(host):
 
 def test_what_setup_says_gives_the_service_the_new_secret(host):
     host.configure()
-    section = host.read(CONFIG).split("[account]")[1].split("\n[")[0]
-    account = dict(re.findall(r"^(\w+) = (.*)$", section, re.M))
     init(host, "start")
     host.write("/run/new", host.tenant.client_secret + "\n")
     host.write("/etc/sendmail365/secrets/client-secret", "old\n", 0o600)
+    # Direct Send would reach them all.
     said = host.run(["sendmail365", "setup", "--replace", "--secret-file",
-                     "/run/new", "--user", account["user"], "--tenant",
-                     account["tenant"], "--client-id", account["client_id"],
-                     *(f"--set=account.{key}={account[key]}" for key in (
-                         "host", "port", "authority", "scope", "ca_file")
-                       if key in account), "--no-test"]).stdout
+                     "/run/new", "--set", "direct_send.enabled=no",
+                     "--no-test"]).stdout
     assert "secrets/client-secret-2" in said
     command = re.search(r"restart the service \((.*)\)", said)[1]
     assert command == "service sendmail365 restart"
