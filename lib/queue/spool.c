@@ -1,12 +1,10 @@
 #include "queue/spool.h"
 
-#include <sys/file.h>
 #include <sys/stat.h>
 
-#include <dirent.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +12,9 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
-#include "core/ascii.h"
 #include "core/failure.h"
 #include "core/file.h"
+#include "queue/spooldir.h"
 
 enum {
 	HEAD_MAX = 64 * 1024, /* what is written at once */
@@ -27,125 +25,29 @@ enum {
 	MODE_HELD = 0400
 };
 
-enum folder {
-	FOLDER_QUEUE = SPOOL_QUEUE,
-	FOLDER_FAILED = SPOOL_FAILED,
-	FOLDER_JOURNAL = SPOOL_JOURNALS,
-	FOLDER_INCOMING,
-	FOLDER_COUNT
-};
-
-static const char *const folder_names[] = {
-	[FOLDER_QUEUE] = "queue",
-	[FOLDER_FAILED] = "failed",
-	[FOLDER_INCOMING] = "incoming",
-	[FOLDER_JOURNAL] = "journal",
-};
-
 struct spool {
-	char *path;
-	int fd;
-	int folders[FOLDER_COUNT];
-	uid_t owner;
-	gid_t group;
+	struct spooldir dir;
 };
+
+/* A place is a folder. */
+static_assert((int)SPOOL_QUEUE == SPOOLDIR_QUEUE &&
+	(int)SPOOL_FAILED == SPOOLDIR_FAILED &&
+	(int)SPOOL_JOURNALS == SPOOLDIR_JOURNAL,
+    "places have other numbers");
 
 /* ---- the directory ---- */
-
-static int
-check_directory(
-    const struct spool *s, int fd, const char *name, struct failure *f)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) == -1)
-		return failure_os(f, FAILURE_LATER, errno, "stat %s", name);
-	if (st.st_uid != s->owner)
-		return failure_set(f, FAILURE_CONFIG,
-		    "%s belongs to user %ld, the spool to user %ld; chown it",
-		    name, (long)st.st_uid, (long)s->owner);
-	if ((st.st_mode & 077) != 0)
-		return failure_set(f, FAILURE_CONFIG,
-		    "%s is open to others; run: chmod 700 '%s'", name, name);
-	return 0;
-}
-
-static int
-open_folder(struct spool *s, enum folder folder, struct failure *f)
-{
-	const char *name = folder_names[folder];
-	char *path = xasprintf("%s/%s", s->path, name);
-	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	bool is_new = mkdirat(s->fd, name, 0700) == 0;
-	int r;
-
-	s->folders[folder] = openat(s->fd, name, flags);
-	/* By its descriptor: the name is in the hands of the owner. */
-	if (s->folders[folder] != -1 && is_new && geteuid() != s->owner)
-		(void)!fchown(s->folders[folder], s->owner, s->group);
-	if (s->folders[folder] == -1)
-		r = failure_os(f, FAILURE_CONFIG, errno, "open %s", path);
-	else if (is_new && fsync(s->fd) == -1)
-		r = failure_os(f, FAILURE_LATER, errno, "write %s", s->path);
-	else
-		r = check_directory(s, s->folders[folder], path, f);
-	free(path);
-	return r;
-}
-
-/* The name of a directory that is new is as safe as what will be in it. */
-static int
-sync_parent(int fd)
-{
-	int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* Where it may not be read there is no way to do that. */
-	int r = parent == -1 ? 0 : fsync(parent);
-
-	fd_close(&parent);
-	return r;
-}
-
-static int
-open_base(struct spool *s, bool is_ours, struct failure *f)
-{
-	bool is_new = is_ours && mkdir(s->path, 0700) == 0;
-	struct stat st;
-
-	if (is_ours && !is_new && errno != EEXIST)
-		return failure_os(
-		    f, FAILURE_CONFIG, errno, "create %s", s->path);
-	s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->fd == -1 || fstat(s->fd, &st) == -1 ||
-	    (is_new && sync_parent(s->fd) == -1))
-		return failure_os(f, FAILURE_CONFIG, errno, "open %s", s->path);
-	s->owner = st.st_uid;
-	s->group = st.st_gid;
-	if (geteuid() != 0 && st.st_uid != geteuid())
-		return failure_set(f, FAILURE_CONFIG,
-		    "%s belongs to user %ld, who is not this one", s->path,
-		    (long)st.st_uid);
-	return check_directory(s, s->fd, s->path, f);
-}
 
 int
 spool_open(
     const char *directory, bool is_ours, struct spool **out, struct failure *f)
 {
-	struct spool *s = xcalloc(1, sizeof(*s));
-	int r;
+	struct spooldir dir;
 
-	s->path = xstrdup(directory);
-	s->fd = -1;
-	for (size_t i = 0; i < FOLDER_COUNT; i++)
-		s->folders[i] = -1;
-	r = open_base(s, is_ours, f);
-	for (size_t i = 0; r == 0 && i < FOLDER_COUNT; i++)
-		r = open_folder(s, (enum folder)i, f);
-	if (r == -1)
-		spool_free(&s);
-	else
-		*out = s;
-	return r;
+	if (spooldir_open(directory, is_ours, &dir, f) == -1)
+		return -1;
+	*out = xcalloc(1, sizeof(**out));
+	(*out)->dir = dir;
+	return 0;
 }
 
 void
@@ -155,10 +57,7 @@ spool_free(struct spool **spool)
 
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < FOLDER_COUNT; i++)
-		fd_close(&s->folders[i]);
-	fd_close(&s->fd);
-	free(s->path);
+	spooldir_done(&s->dir);
 	free(s);
 	*spool = NULL;
 }
@@ -166,70 +65,35 @@ spool_free(struct spool **spool)
 int
 spool_lock(struct spool *spool, struct failure *f)
 {
-	if (flock(spool->fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	if (errno == EWOULDBLOCK)
-		return failure_set(f, FAILURE_LATER,
-		    "another sendmail365 serves %s already", spool->path);
-	return failure_os(f, FAILURE_LATER, errno, "lock %s", spool->path);
+	return spooldir_lock(&spool->dir, f);
 }
 
 void
 spool_unlock(struct spool *spool)
 {
 	/* The lock is the open file's, and ends with its last descriptor. */
-	fd_close(&spool->fd);
+	fd_close(&spool->dir.fd);
 }
 
 uid_t
 spool_owner(const struct spool *spool)
 {
-	return spool->owner;
+	return spool->dir.owner;
 }
 
 int
 spool_queue_fd(const struct spool *spool)
 {
-	return spool->folders[FOLDER_QUEUE];
+	return spool->dir.folders[SPOOLDIR_QUEUE];
 }
 
 int
 spool_journal_fd(const struct spool *spool)
 {
-	return spool->folders[FOLDER_JOURNAL];
+	return spool->dir.folders[SPOOLDIR_JOURNAL];
 }
 
 /* ---- writing ---- */
-
-/* What an administrator does about it. */
-static const char *
-cure_of(int e)
-{
-	switch (e) {
-	case ENOSPC:
-	case EDQUOT:
-		return "make room on that file system";
-	case EROFS:
-		return "mount it for writing again";
-	case EMFILE:
-	case ENFILE:
-		return "allow more open files (LimitNOFILE=)";
-	case EACCES:
-	case EPERM:
-		return "check who owns it, and its mode";
-	default:
-		return "see the kernel's log about that file system";
-	}
-}
-
-static int
-cannot_write(const struct spool *s, int e, struct failure *f)
-{
-	(void)failure_set(f, FAILURE_LATER,
-	    "the spool %s cannot be written: %s; %s", s->path, strerror(e),
-	    cure_of(e));
-	return failure_dsn(f, "4.3.1");
-}
 
 /* A file under a name that nobody has, in w->fd; -1 with errno. */
 static int
@@ -241,15 +105,15 @@ create_file(struct spool *s, uint32_t uid, struct spool_writer *w)
 	do {
 		w->id = spool_new_id(uid);
 		spool_name(w->id, name);
-		w->fd = openat(
-		    s->folders[FOLDER_INCOMING], name, flags, MODE_QUEUED);
+		w->fd = openat(s->dir.folders[SPOOLDIR_INCOMING], name, flags,
+		    MODE_QUEUED);
 	} while (w->fd == -1 && errno == EEXIST);
 	if (w->fd == -1)
 		return -1;
 	/* Root writes into the spool of the service's user. */
-	if (geteuid() == s->owner)
+	if (geteuid() == s->dir.owner)
 		return 0;
-	return fchown(w->fd, s->owner, s->group);
+	return fchown(w->fd, s->dir.owner, s->dir.group);
 }
 
 int
@@ -266,7 +130,7 @@ spool_begin(struct spool *spool, uint32_t uid,
 	}
 	w->envelope_size = w->head.len;
 	if (create_file(spool, uid, w) == -1) {
-		(void)cannot_write(spool, errno, f);
+		(void)spooldir_cannot_write(&spool->dir, errno, f);
 		spool_abandon(w);
 		return -1;
 	}
@@ -291,7 +155,7 @@ spool_write(struct spool_writer *w, struct span data, struct failure *f)
 	if (w->head.len + data.len <= HEAD_MAX)
 		return buf_span(&w->head, data);
 	if (flush_head(w) == -1 || fd_write_all(w->fd, data.s, data.len) == -1)
-		return cannot_write(w->spool, errno, f);
+		return spooldir_cannot_write(&w->spool->dir, errno, f);
 	return 0;
 }
 
@@ -347,16 +211,16 @@ spool_commit(struct spool_writer *w, int64_t due_ms, struct failure *f)
 	if (write_sizes(w) == -1 ||
 	    (due_ms > 0 && set_times(w->fd, due_ms) == -1) ||
 	    fsync(w->fd) == -1 ||
-	    move_name(s->folders[FOLDER_INCOMING], s->folders[FOLDER_QUEUE],
-		name) == -1) {
-		(void)cannot_write(s, errno, f);
+	    move_name(s->dir.folders[SPOOLDIR_INCOMING],
+		s->dir.folders[SPOOLDIR_QUEUE], name) == -1) {
+		(void)spooldir_cannot_write(&s->dir, errno, f);
 		spool_abandon(w);
 		return -1;
 	}
-	if (fsync(s->folders[FOLDER_QUEUE]) == -1) {
+	if (fsync(s->dir.folders[SPOOLDIR_QUEUE]) == -1) {
 		e = errno;
-		(void)unlinkat(s->folders[FOLDER_QUEUE], name, 0);
-		(void)cannot_write(s, e, f);
+		(void)unlinkat(s->dir.folders[SPOOLDIR_QUEUE], name, 0);
+		(void)spooldir_cannot_write(&s->dir, e, f);
 		spool_abandon(w);
 		return -1;
 	}
@@ -372,7 +236,8 @@ spool_abandon(struct spool_writer *w)
 
 	if (w->fd != -1) {
 		spool_name(w->id, name);
-		(void)unlinkat(w->spool->folders[FOLDER_INCOMING], name, 0);
+		(void)unlinkat(
+		    w->spool->dir.folders[SPOOLDIR_INCOMING], name, 0);
 	}
 	fd_close(&w->fd);
 	buf_done(&w->head);
@@ -386,7 +251,7 @@ judge_file(const struct spool *s, const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode))
 		return "it is no regular file";
-	if (st->st_uid != s->owner)
+	if (st->st_uid != s->dir.owner)
 		return "it belongs to another user";
 	if (st->st_nlink != 1)
 		return "it has a second name";
@@ -432,7 +297,8 @@ not_there(struct spool_id id, int e, struct failure *f)
 	if (e == EPERM)
 		return none_of_ours(id, "it belongs to another user", f);
 	return failure_set(f, FAILURE_LATER,
-	    "message %s cannot be read: %s; %s", text, strerror(e), cure_of(e));
+	    "message %s cannot be read: %s; %s", text, strerror(e),
+	    spooldir_cure(e));
 }
 
 int
@@ -444,8 +310,8 @@ spool_stat(const struct spool *spool, enum spool_place place,
 	struct stat st;
 
 	spool_name(id, name);
-	if (fstatat(spool->folders[place], name, &st, AT_SYMLINK_NOFOLLOW) ==
-	    -1)
+	if (fstatat(spool->dir.folders[place], name, &st,
+		AT_SYMLINK_NOFOLLOW) == -1)
 		return not_there(id, errno, f);
 	why = judge_file(spool, &st);
 	if (why != NULL)
@@ -521,7 +387,7 @@ spool_read(const struct spool *spool, enum spool_place place,
 	int r;
 
 	spool_name(id, name);
-	m.fd = openat(spool->folders[place], name, flags);
+	m.fd = openat(spool->dir.folders[place], name, flags);
 	if (m.fd == -1 || fstat(m.fd, &st) == -1) {
 		r = not_there(id, errno, f);
 		fd_close(&m.fd);
@@ -562,48 +428,18 @@ spool_content(const struct spool_message *m, uint64_t offset, void *data,
 			     "a message in the spool became shorter");
 }
 
-/* A descriptor of its own for the position of readdir(3). */
-static DIR *
-open_listing(const struct spool *s, enum folder folder)
-{
-	int fd =
-	    openat(s->folders[folder], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
-
-	if (dir == NULL && fd != -1) {
-		int e = errno;
-
-		fd_close(&fd);
-		errno = e;
-	}
-	return dir;
-}
+/* Whom to call for the names of a place. */
+struct listing {
+	const struct spool *spool;
+	spool_found *scanned;
+	void (*listed)(void *context, struct spool_id id);
+	void *context;
+};
 
 static int
-cannot_list(const struct spool *s, int e, struct failure *f)
+look_at(void *context, int folder_fd, const char *name)
 {
-	return failure_set(f, FAILURE_LATER,
-	    "the spool %s cannot be listed: %s; %s", s->path, strerror(e),
-	    cure_of(e));
-}
-
-/* The next name; NULL at the end, and *e != 0 if that came too early. */
-static const char *
-next_name(DIR *dir, int *e)
-{
-	const struct dirent *entry;
-
-	errno = 0;
-	entry = readdir(dir);
-	*e = errno;
-	return entry != NULL ? entry->d_name : NULL;
-}
-
-/* One name of a place, for spool_scan(): 0, or an errno. */
-static int
-look_at(const struct spool *s, int dirfd, const char *name, spool_found *found,
-    void *context)
-{
+	const struct listing *l = context;
 	struct spool_id id = { 0, 0 };
 	struct spool_status status;
 	struct stat st;
@@ -612,14 +448,15 @@ look_at(const struct spool *s, int dirfd, const char *name, spool_found *found,
 	if (name[0] == '.')
 		return 0;
 	if (!spool_parse_name(name, &id)) {
-		found(context, id, NULL, name, "its name is none of ours");
+		l->scanned(
+		    l->context, id, NULL, name, "its name is none of ours");
 		return 0;
 	}
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+	if (fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return errno == ENOENT ? 0 : errno; /* it has just gone */
-	why = judge_file(s, &st);
+	why = judge_file(l->spool, &st);
 	status = status_of(&st);
-	found(context, id, why == NULL ? &status : NULL, name, why);
+	l->scanned(l->context, id, why == NULL ? &status : NULL, name, why);
 	return 0;
 }
 
@@ -627,20 +464,26 @@ int
 spool_scan(const struct spool *spool, enum spool_place place,
     spool_found *found, void *context, struct failure *f)
 {
-	DIR *dir = open_listing(spool, (enum folder)place);
-	const char *name;
-	int trouble = 0;
-	int e;
+	struct listing l = {
+		.spool = spool,
+		.scanned = found,
+		.context = context,
+	};
 
-	if (dir == NULL)
-		return cannot_list(spool, errno, f);
-	while ((name = next_name(dir, &e)) != NULL) {
-		e = look_at(spool, dirfd(dir), name, found, context);
-		trouble = trouble != 0 ? trouble : e;
-	}
-	trouble = trouble != 0 ? trouble : e;
-	(void)closedir(dir);
-	return trouble == 0 ? 0 : cannot_list(spool, trouble, f);
+	return spooldir_each(
+	    &spool->dir, (enum spooldir_folder)place, look_at, &l, f);
+}
+
+static int
+take_name(void *context, int folder_fd, const char *name)
+{
+	const struct listing *l = context;
+	struct spool_id id;
+
+	(void)folder_fd;
+	if (spool_parse_name(name, &id))
+		l->listed(l->context, id);
+	return 0;
 }
 
 int
@@ -648,18 +491,14 @@ spool_list(const struct spool *spool, enum spool_place place,
     void (*found)(void *context, struct spool_id id), void *context,
     struct failure *f)
 {
-	DIR *dir = open_listing(spool, (enum folder)place);
-	const char *name;
-	struct spool_id id;
-	int e;
+	struct listing l = {
+		.spool = spool,
+		.listed = found,
+		.context = context,
+	};
 
-	if (dir == NULL)
-		return cannot_list(spool, errno, f);
-	while ((name = next_name(dir, &e)) != NULL)
-		if (spool_parse_name(name, &id))
-			found(context, id);
-	(void)closedir(dir);
-	return e == 0 ? 0 : cannot_list(spool, e, f);
+	return spooldir_each(
+	    &spool->dir, (enum spooldir_folder)place, take_name, &l, f);
 }
 
 /* ---- changing ---- */
@@ -675,7 +514,7 @@ open_for_change(const struct spool *s, struct spool_id id, struct failure *f)
 	int fd;
 
 	spool_name(id, name);
-	fd = openat(s->folders[FOLDER_QUEUE], name, flags);
+	fd = openat(s->dir.folders[SPOOLDIR_QUEUE], name, flags);
 	if (fd == -1 || fstat(fd, &st) == -1) {
 		(void)not_there(id, errno, f);
 		fd_close(&fd);
@@ -706,7 +545,7 @@ change(const struct spool *s, struct spool_id id,
 		return -1;
 	r = apply(fd, value);
 	if (r == -1)
-		(void)cannot_write(s, errno, f);
+		(void)spooldir_cannot_write(&s->dir, errno, f);
 	fd_close(&fd);
 	return r;
 }
@@ -731,7 +570,7 @@ remove_journal(const struct spool *s, struct spool_id id)
 	char name[SPOOL_NAME_SIZE];
 
 	spool_name(id, name);
-	(void)unlinkat(s->folders[FOLDER_JOURNAL], name, 0);
+	(void)unlinkat(s->dir.folders[SPOOLDIR_JOURNAL], name, 0);
 }
 
 int
@@ -741,7 +580,7 @@ spool_remove(const struct spool *spool, enum spool_place place,
 	char name[SPOOL_NAME_SIZE];
 
 	spool_name(id, name);
-	if (unlinkat(spool->folders[place], name, 0) == -1)
+	if (unlinkat(spool->dir.folders[place], name, 0) == -1)
 		return not_there(id, errno, f);
 	remove_journal(spool, id);
 	return 0;
@@ -754,33 +593,14 @@ spool_move(const struct spool *spool, enum spool_place from,
 	char name[SPOOL_NAME_SIZE];
 
 	spool_name(id, name);
-	if (move_name(spool->folders[from], spool->folders[to], name) == -1)
-		return errno == ENOENT ? not_there(id, errno, f)
-				       : cannot_write(spool, errno, f);
-	if (fsync(spool->folders[to]) == -1)
-		return cannot_write(spool, errno, f);
+	if (move_name(spool->dir.folders[from], spool->dir.folders[to], name) ==
+	    -1)
+		return errno == ENOENT
+		    ? not_there(id, errno, f)
+		    : spooldir_cannot_write(&spool->dir, errno, f);
+	if (fsync(spool->dir.folders[to]) == -1)
+		return spooldir_cannot_write(&spool->dir, errno, f);
 	return 0;
-}
-
-static void
-clean_incoming(const struct spool *s)
-{
-	DIR *dir = open_listing(s, FOLDER_INCOMING);
-	const struct dirent *entry;
-	time_t now = time(NULL);
-
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		struct spool_id id;
-		struct stat st;
-
-		if (spool_parse_name(entry->d_name, &id) &&
-		    fstatat(dirfd(dir), entry->d_name, &st,
-			AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && now - st.st_mtime > LEFTOVER_SECONDS)
-			(void)unlinkat(dirfd(dir), entry->d_name, 0);
-	}
-	if (dir != NULL)
-		(void)closedir(dir);
 }
 
 /* Is a message of that name in queue/ or failed/? */
@@ -789,32 +609,47 @@ has_message(const struct spool *s, const char *name)
 {
 	struct stat st;
 
-	return fstatat(s->folders[FOLDER_QUEUE], name, &st,
+	return fstatat(s->dir.folders[SPOOLDIR_QUEUE], name, &st,
 		   AT_SYMLINK_NOFOLLOW) == 0 ||
-	    fstatat(
-		s->folders[FOLDER_FAILED], name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	    fstatat(s->dir.folders[SPOOLDIR_FAILED], name, &st,
+		AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static void
-clean_journals(const struct spool *s)
+static int
+clean_incoming(void *context, int folder_fd, const char *name)
 {
-	DIR *dir = open_listing(s, FOLDER_JOURNAL);
-	const struct dirent *entry;
+	const time_t *now = context;
+	struct spool_id id;
+	struct stat st;
 
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		struct spool_id id;
+	if (spool_parse_name(name, &id) &&
+	    fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && *now - st.st_mtime > LEFTOVER_SECONDS)
+		(void)unlinkat(folder_fd, name, 0);
+	return 0;
+}
 
-		if (spool_parse_name(entry->d_name, &id) &&
-		    !has_message(s, entry->d_name))
-			(void)unlinkat(dirfd(dir), entry->d_name, 0);
-	}
-	if (dir != NULL)
-		(void)closedir(dir);
+static int
+clean_journals(void *context, int folder_fd, const char *name)
+{
+	const struct listing *l = context;
+	struct spool_id id;
+
+	if (spool_parse_name(name, &id) && !has_message(l->spool, name))
+		(void)unlinkat(folder_fd, name, 0);
+	return 0;
 }
 
 void
 spool_clean(const struct spool *spool)
 {
-	clean_incoming(spool);
-	clean_journals(spool);
+	struct listing l = { .spool = spool };
+	time_t now = time(NULL);
+	struct failure ignored;
+
+	/* What cannot be listed stays. */
+	(void)spooldir_each(
+	    &spool->dir, SPOOLDIR_INCOMING, clean_incoming, &now, &ignored);
+	(void)spooldir_each(
+	    &spool->dir, SPOOLDIR_JOURNAL, clean_journals, &l, &ignored);
 }
