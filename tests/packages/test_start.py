@@ -74,6 +74,20 @@ def test_from_start_to_stop(host):
     assert init(host, "stop") == ""
 
 
+def test_who_comes_at_the_same_time_waits(host):
+    host.configure()
+    init(host, "start")
+    said = host.run(f"for n in 1 2 3; do {INIT} restart & done; wait").stdout
+    assert said == ""
+    assert "is running" in init(host, "status")
+    host.send()
+    assert host.received(1)
+    assert [m.service for m in host.tenant.messages] == ["submission"]
+    init(host, "stop")
+    assert host.run(["pgrep", "-x", "-r", "S,R,D", "-u", "sendmail365", "."],
+                    check=False).stdout == ""
+
+
 def test_a_wrong_configuration_does_not_end_a_right_service(host):
     host.configure()
     init(host, "start")
