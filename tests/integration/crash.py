@@ -169,6 +169,13 @@ class Host(Service):
         self.hear(b"left alone")
         rubbish.unlink()
 
+    def wait_until_empty(self):
+        try:
+            super().wait_until_empty()
+        except AssertionError as late:
+            self.end()
+            raise AssertionError(self.said.decode()) from late
+
     def end(self):
         """Kill what is left, and wait until all of it has gone."""
         self.kill()
@@ -229,6 +236,8 @@ class Bench:
         return self
 
     def __exit__(self, *_):
+        if self.host.process and self.host.process.poll() is None:
+            self.host.end()
         self.tenant.stop()
 
     def next_recipient(self):

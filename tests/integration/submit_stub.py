@@ -3,7 +3,7 @@
 
 Copied beside a copy of sendmail under the name sendmail365.  behaviour.json in
 the same folder holds replies that differ from the usual ones; record.json is
-written at the end: what was heard.
+written at the end: what was heard.  That it will be, "begun" says.
 """
 import json
 import os
@@ -115,6 +115,8 @@ def main():
         words = f.read().rstrip("\0").split("\0")
     if "queue" in words[3:5]:
         answer_queue(words)
+    with open(HERE + "/begun", "w", encoding="utf-8"):
+        pass
     # The interpreter, its option and this file stand in front.
     RECORD["argv"] = words[3:]
     RECORD["pid"] = os.getpid()

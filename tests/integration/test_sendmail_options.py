@@ -1,5 +1,6 @@
 """sendmail, the front end, beside a stub of sendmail365: what it takes from
 its command line and standard input, what it says, and how it exits."""
+import contextlib
 import email
 import json
 import os
@@ -15,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BUILD
-from support import IS_PLAIN
+from support import BUILD, IS_PLAIN, feed, wait_until
 
 HERE = Path(__file__).resolve().parent
 LOGIN = pwd.getpwuid(os.getuid()).pw_name
@@ -66,6 +66,7 @@ class FrontEnd:
         self.folder = folder
         self.path = folder / "sendmail"
         self.record_path = folder / "record.json"
+        self.begun_path = folder / "begun"
         shutil.copy2(BUILD / "sendmail", self.path)
         shutil.copy2(HERE / "submit_stub.py", folder / "sendmail365")
         (folder / "sendmail365").chmod(0o755)
@@ -79,20 +80,14 @@ class FrontEnd:
         return self.folder / name
 
     def heard(self):
-        """What the stub wrote down, at most five seconds from now."""
-        return self._record(5)
-
-    def _record(self, seconds):
-        end = time.monotonic() + seconds
-        while not self.record_path.exists():
-            if time.monotonic() >= end:
-                return None
-            time.sleep(0.01)
+        """What the stub writes down; it ends after its client."""
+        wait_until(self.record_path.exists)
         return json.loads(self.record_path.read_text())
 
     def run(self, *args, stdin=MESSAGE, program=None, **options):
         """Run it, writing all of stdin whether it is read or not."""
         self.record_path.unlink(missing_ok=True)
+        self.begun_path.unlink(missing_ok=True)
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
         process = subprocess.Popen([str(program or self.path), *args],
@@ -114,9 +109,8 @@ class FrontEnd:
         process.wait(timeout=120)
         writer.join()
         done = subprocess.CompletedProcess([], process.returncode, out, err)
-        started = self.record_path.exists() or done.returncode == 0
-        return Result(done, self._record(0.5 if started else 0),
-                      bool(broken))
+        record = self.heard() if self.begun_path.exists() else None
+        return Result(done, record, bool(broken))
 
 
 @pytest.fixture
@@ -649,18 +643,26 @@ def test_small_limits(front):
     assert front.run("-bp", stdin=b"", preexec_fn=limit).status == 0
 
 
+def command_lines():
+    """Those of all processes."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            yield path.read_bytes()
+
+
 @pytest.mark.parametrize("stdin", [MESSAGE, MESSAGE + b"line\n" * 100000],
                          ids=["small", "large"])
 def test_killed_before_the_end(front, stdin):
     with subprocess.Popen([front.path, "-t"],
                           stdin=subprocess.PIPE) as process:
-        process.stdin.write(stdin)
-        process.stdin.flush()
-        time.sleep(0.5)
+        feed(process.stdin, [stdin])
+        if len(stdin) > 65536:
+            wait_until(front.begun_path.exists)
         process.kill()
         process.wait()
+    wait_until(lambda: not any(
+        str(front.folder).encode() in line for line in command_lines()))
     if len(stdin) < 65536:
-        time.sleep(0.3)
         assert not front.record_path.exists()
     else:
         assert not front.heard()["is_complete"]
