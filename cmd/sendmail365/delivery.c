@@ -168,11 +168,8 @@ static bool
 put_off(const struct settlement *s, struct delivery *d,
     enum limits_answer answer, int64_t wait_ms, struct ipc *out)
 {
-	const struct schedule_policy policy = settle_policy(s->config);
-	int64_t arrival_ms = spool_arrival_ms(s->entry->id);
-
 	if (answer == LIMITS_TOO_LARGE &&
-	    schedule_is_expired(&policy, arrival_ms, clock_epoch_ms())) {
+	    settle_is_expired(s->config, s->entry->id)) {
 		give_up(d, too_large);
 		return true;
 	}

@@ -300,11 +300,7 @@ is_held_lane(const void *context, unsigned lane)
 static bool
 is_late(const struct manager *m, const struct lane *lane, struct spool_id id)
 {
-	const struct schedule_policy policy = settle_policy(m->config);
-
-	return is_held(lane, m->is_once) &&
-	    schedule_is_expired(
-		&policy, spool_arrival_ms(id), clock_epoch_ms());
+	return is_held(lane, m->is_once) && settle_is_expired(m->config, id);
 }
 
 static void

@@ -33,6 +33,15 @@ settle_policy(const struct config *config)
 	};
 }
 
+bool
+settle_is_expired(const struct config *config, struct spool_id id)
+{
+	const struct schedule_policy policy = settle_policy(config);
+
+	return schedule_is_expired(
+	    &policy, spool_arrival_ms(id), clock_epoch_ms());
+}
+
 /* ---- what the journal knows ---- */
 
 static char *
@@ -270,7 +279,6 @@ void
 settle_outcomes(
     const struct settlement *s, const struct delivery *d, struct ipc *out)
 {
-	const struct schedule_policy policy = settle_policy(s->config);
 	struct summary sum = take_outcomes(s, d);
 	char id[SPOOL_ID_SIZE];
 
@@ -285,9 +293,7 @@ settle_outcomes(
 	if (sum.account != NULL)
 		(void)snprintf(
 		    out->why, sizeof(out->why), "%s", sum.account->text);
-	if (sum.deferred > 0 &&
-	    schedule_is_expired(
-		&policy, spool_arrival_ms(s->entry->id), clock_epoch_ms())) {
+	if (sum.deferred > 0 && settle_is_expired(s->config, s->entry->id)) {
 		expire(s, id);
 		sum.deferred = 0;
 	}

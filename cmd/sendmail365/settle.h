@@ -4,6 +4,8 @@
 #ifndef SENDMAIL365_SETTLE_H
 #define SENDMAIL365_SETTLE_H
 
+#include <stdbool.h>
+
 #include "ipc.h"
 #include "queue/schedule.h"
 
@@ -25,6 +27,9 @@ struct settlement {
 
 /* The times of this configuration. */
 struct schedule_policy settle_policy(const struct config *config);
+
+/* Has the message been there for longer than it may be? */
+bool settle_is_expired(const struct config *config, struct spool_id id);
 
 /*
  * Give every recipient of a plan that the journal has as settled its outcome,
