@@ -230,15 +230,22 @@ answer_room(const struct manager *m, const struct ingest *i)
 	(void)ipc_send(i->child.fd, &room, -1);
 }
 
+static void
+answer_wait(struct ingest *i, struct ipc answer)
+{
+	answer.kind = IPC_ANSWER;
+	(void)ipc_send(i->child.fd, &answer, -1);
+	i->awaited.number = 0;
+}
+
 /* What it waits for is in the queue, and nothing more is known. */
 static void
 end_wait(struct ingest *i)
 {
-	struct ipc answer = { .kind = IPC_ANSWER, .id = i->awaited };
+	struct ipc answer = { .id = i->awaited };
 
 	answer.u.result.verdict = VERDICT_DEFERRED;
-	(void)ipc_send(i->child.fd, &answer, -1);
-	i->awaited.number = 0;
+	answer_wait(i, answer);
 }
 
 void
@@ -289,9 +296,6 @@ reception_hear(struct manager *m, struct ingest *i)
 void
 reception_tell(struct manager *m, const struct ipc *result)
 {
-	struct ipc answer = *result;
-
-	answer.kind = IPC_ANSWER;
 	for (size_t i = 0; i < MANAGER_INGESTS; i++) {
 		struct ingest *one = &m->ingests[i];
 
@@ -299,8 +303,7 @@ reception_tell(struct manager *m, const struct ipc *result)
 		    one->awaited.number != result->id.number ||
 		    one->awaited.number == 0)
 			continue;
-		(void)ipc_send(one->child.fd, &answer, -1);
-		one->awaited.number = 0;
+		answer_wait(one, *result);
 	}
 }
 
