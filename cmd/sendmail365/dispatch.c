@@ -490,59 +490,63 @@ block_lane(struct lane *lane, bool is_spent, int64_t wait_ms)
 	lane->is_spent = is_spent;
 }
 
+/* Where the message goes in the backlog: out of it, or when it is due again. */
 static void
-take_result(struct manager *m, struct worker *w, const struct ipc *result)
+return_job(struct manager *m, const struct worker *w, const struct ipc *result)
 {
-	const enum ipc_verdict verdict = result->u.result.verdict;
-	struct lane *lane = &m->lanes[w->job_lane];
 	int64_t now = clock_epoch_ms();
+	int64_t due = result->u.result.due_ms;
+	unsigned lane = w->job_lane;
 
-	if (w->has_gone)
-		judge_lane(m, w, result);
-	switch (verdict) {
+	switch (result->u.result.verdict) {
 	case VERDICT_SENT:
 	case VERDICT_FAILED:
 	case VERDICT_GONE:
 		backlog_drop(m->backlog, w->job);
-		break;
+		return;
 	case VERDICT_LIMITED:
 	case VERDICT_SPENT:
-		if (!w->child.is_retired)
-			block_lane(lane, verdict == VERDICT_SPENT,
-			    result->u.result.wait_ms);
-		backlog_return(
-		    m->backlog, w->job, w->job_lane, BACKLOG_SAME_DUE);
+		due = BACKLOG_SAME_DUE;
 		break;
 	case VERDICT_TOO_LARGE:
 		/* A limit that was replaced since is not asked again. */
-		backlog_return(m->backlog, w->job, w->job_lane,
-		    w->child.is_retired ? BACKLOG_SAME_DUE
-					: result->u.result.due_ms);
+		if (w->child.is_retired)
+			due = BACKLOG_SAME_DUE;
 		break;
 	case VERDICT_REFUSED:
 		/* Lane 0: there are too many accounts at once. */
-		backlog_return(m->backlog, w->job, w->job_lane,
-		    w->job_lane != 0 ? BACKLOG_SAME_DUE
-				     : now + NO_LANE_DELAY_MS);
+		due = lane != 0 ? BACKLOG_SAME_DUE : now + NO_LANE_DELAY_MS;
 		break;
 	case VERDICT_DEFERRED:
 		/* What Direct Send is to try again does not wait for the
 		 * account. */
-		backlog_return(m->backlog, w->job,
-		    w->is_held && result->u.result.due_ms > now ? 0
-								: w->job_lane,
-		    result->u.result.due_ms);
+		if (w->is_held && due > now)
+			lane = 0;
 		break;
 	case VERDICT_BAD:
-		backlog_return(
-		    m->backlog, w->job, w->job_lane, now + BAD_FILE_DELAY_MS);
+		due = now + BAD_FILE_DELAY_MS;
 		break;
 	}
+	backlog_return(m->backlog, w->job, lane, due);
+}
+
+static void
+take_result(struct manager *m, struct worker *w, const struct ipc *result)
+{
+	const enum ipc_verdict verdict = result->u.result.verdict;
+	bool is_limited =
+	    verdict == VERDICT_LIMITED || verdict == VERDICT_SPENT;
+
+	if (w->has_gone)
+		judge_lane(m, w, result);
+	if (is_limited && !w->child.is_retired)
+		block_lane(&m->lanes[w->job_lane], verdict == VERDICT_SPENT,
+		    result->u.result.wait_ms);
+	return_job(m, w, result);
 	/* It may have been put on hold, or deleted, meanwhile. */
 	if (verdict != VERDICT_BAD && backlog_has(m->backlog, w->job))
 		manager_check_hold(m, w->job);
-	if (verdict != VERDICT_LIMITED && verdict != VERDICT_SPENT &&
-	    verdict != VERDICT_REFUSED)
+	if (!is_limited && verdict != VERDICT_REFUSED)
 		reception_tell(m, result);
 	w->child.is_busy = false;
 	w->child.idle_ms = clock_ms();
