@@ -39,22 +39,18 @@ struct question {
 	char *(*suggest)(const struct settings *s);
 };
 
-static const char *const auth_names[] = {
-	[AUTH_CLIENT_SECRET] = "client-secret",
-	[AUTH_PASSWORD] = "password",
-	[AUTH_NONE] = "none",
-};
-
 /* ---- how to sign in ---- */
 
+/* The settings take no name that is not known. */
 static enum auth_kind
 auth_of(const char *name)
 {
-	size_t i = AUTH_NONE;
+	const struct value v = { .text = name };
+	enum auth_kind kind = AUTH_CLIENT_SECRET;
+	struct failure f;
 
-	while (i > 0 && strcmp(name, auth_names[i]) != 0)
-		i--;
-	return (enum auth_kind)i;
+	(void)value_auth(&v, &kind, &f);
+	return kind;
 }
 
 static enum auth_kind
@@ -180,7 +176,9 @@ is_closed_relay(const struct settings *s)
 static char *
 suggest_auth(const struct settings *s)
 {
-	return xstrdup(auth_names[questions_auth(s)]);
+	enum auth_kind kind = questions_auth(s);
+
+	return xstrdup(value_auth_name(&kind));
 }
 
 static char *
@@ -299,13 +297,14 @@ tidy_address(struct buf *answer, struct failure *f)
 static int
 tidy_auth(struct buf *answer)
 {
+	const enum auth_kind oauth = AUTH_CLIENT_SECRET;
 	char *name = buf_take(answer);
 	int r;
 
 	for (char *s = name; *s != '\0'; s++)
 		*s = ascii_lower(*s);
-	r = buf_puts(
-	    answer, strcmp(name, "oauth") == 0 ? "client-secret" : name);
+	r = buf_puts(answer,
+	    strcmp(name, "oauth") == 0 ? value_auth_name(&oauth) : name);
 	free(name);
 	return r;
 }

@@ -79,6 +79,14 @@ value_auth(const struct value *v, void *field, struct failure *f)
 	return 0;
 }
 
+const char *
+value_auth_name(const void *field)
+{
+	const enum auth_kind *kind = field;
+
+	return auth_names[*kind];
+}
+
 int
 value_cloud(const struct value *v, void *field, struct failure *f)
 {

@@ -34,6 +34,9 @@ int value_user(const struct value *v, void *field, struct failure *f);
 /* enum auth_kind: one of its names. */
 int value_auth(const struct value *v, void *field, struct failure *f);
 
+/* The name of such a one. */
+const char *value_auth_name(const void *field);
+
 /* enum cloud_kind: one of its names. */
 int value_cloud(const struct value *v, void *field, struct failure *f);
 
