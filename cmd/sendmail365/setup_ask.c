@@ -10,6 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "config/values.h"
 #include "core/buf.h"
 #include "core/failure.h"
 #include "core/file.h"
@@ -101,32 +102,6 @@ read_line(
 
 /* ---- what comes along with a paste ---- */
 
-/* How long a character of two or three bytes is that nobody sees, 0: none. */
-static size_t
-unseen_length(struct span s)
-{
-	static const struct {
-		const char *first;
-		const char *last;
-	} ranges[] = {
-		{ "\xc2\xa0", "\xc2\xa0" },         /* no-break space */
-		{ "\xc2\xad", "\xc2\xad" },         /* soft hyphen */
-		{ "\xe2\x80\x80", "\xe2\x80\x8f" }, /* widths, marks */
-		{ "\xe2\x80\xa8", "\xe2\x80\xaf" }, /* ends, directions */
-		{ "\xe2\x81\x9f", "\xe2\x81\xaf" }, /* joiners */
-		{ "\xef\xbb\xbf", "\xef\xbb\xbf" }, /* byte order mark */
-	};
-
-	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
-		size_t len = strlen(ranges[i].first);
-
-		if (s.len >= len && memcmp(s.s, ranges[i].first, len) >= 0 &&
-		    memcmp(s.s, ranges[i].last, len) <= 0)
-			return len;
-	}
-	return 0;
-}
-
 void
 ask_tidy(struct buf *answer)
 {
@@ -135,8 +110,8 @@ ask_tidy(struct buf *answer)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < all.len;) {
-		size_t len =
-		    unseen_length((struct span){ all.s + i, all.len - i });
+		size_t len = value_unseen_length(
+		    (struct span){ all.s + i, all.len - i });
 
 		if (len == 0)
 			answer->s[kept++] = all.s[i++];

@@ -565,14 +565,45 @@ value_credential(const struct value *v, void *field, struct failure *f)
 
 /* ---- addresses ---- */
 
-/* Begins with one of these characters? */
-static bool
-begins_with(struct span s, const char *const *characters, size_t count)
+size_t
+value_unseen_length(struct span s)
 {
-	for (size_t i = 0; i < count; i++) {
-		size_t len = strlen(characters[i]);
+	static const struct {
+		const char *first;
+		const char *last;
+	} ranges[] = {
+		{ "\xc2\xa0", "\xc2\xa0" },         /* no-break space */
+		{ "\xc2\xad", "\xc2\xad" },         /* soft hyphen */
+		{ "\xe2\x80\x80", "\xe2\x80\x8f" }, /* widths, marks */
+		{ "\xe2\x80\xa8", "\xe2\x80\xaf" }, /* ends, directions */
+		{ "\xe2\x81\x9f", "\xe2\x81\xaf" }, /* joiners */
+		{ "\xef\xbb\xbf", "\xef\xbb\xbf" }, /* byte order mark */
+	};
 
-		if (len <= s.len && memcmp(s.s, characters[i], len) == 0)
+	for (size_t i = 0; i < N_ELEMENTS(ranges); i++) {
+		size_t len = strlen(ranges[i].first);
+
+		if (s.len >= len && memcmp(s.s, ranges[i].first, len) >= 0 &&
+		    memcmp(s.s, ranges[i].last, len) <= 0)
+			return len;
+	}
+	return 0;
+}
+
+/* A typographic quotation mark? */
+static bool
+begins_with_quote(struct span s)
+{
+	static const char *const quotes[] = {
+		"\xe2\x80\x98", "\xe2\x80\x99",         /* single */
+		"\xe2\x80\x9c", "\xe2\x80\x9d",         /* double */
+		"\xe2\x80\x9e", "\xc2\xab", "\xc2\xbb", /* below, French */
+	};
+
+	for (size_t i = 0; i < N_ELEMENTS(quotes); i++) {
+		size_t len = strlen(quotes[i]);
+
+		if (len <= s.len && memcmp(s.s, quotes[i], len) == 0)
 			return true;
 	}
 	return false;
@@ -585,24 +616,10 @@ begins_with(struct span s, const char *const *characters, size_t count)
 static int
 check_typed(struct span s, struct failure *f)
 {
-	static const char *const invisible[] = {
-		"\xc2\xa0",     /* no-break space */
-		"\xc2\xad",     /* soft hyphen */
-		"\xe2\x80\x8b", /* zero width space, non-joiner, joiner */
-		"\xe2\x80\x8c", "\xe2\x80\x8d",
-		"\xe2\x80\xaf", /* narrow no-break space */
-		"\xe2\x81\xa0", /* word joiner */
-		"\xef\xbb\xbf", /* byte order mark */
-	};
-	static const char *const quotes[] = {
-		"\xe2\x80\x98", "\xe2\x80\x99",         /* single */
-		"\xe2\x80\x9c", "\xe2\x80\x9d",         /* double */
-		"\xe2\x80\x9e", "\xc2\xab", "\xc2\xbb", /* below, French */
-	};
-	bool is_found = begins_with(s, quotes, N_ELEMENTS(quotes));
+	bool is_found = begins_with_quote(s);
 
 	for (struct span at = s; at.len > 0 && !is_found; at.s++, at.len--)
-		is_found = begins_with(at, invisible, N_ELEMENTS(invisible));
+		is_found = value_unseen_length(at) > 0;
 	if (!is_found)
 		return 0;
 	return failure_set(f, FAILURE_CONFIG,

@@ -119,6 +119,10 @@ int value_display_name(const struct value *v, void *field, struct failure *f);
 /* struct pattern_list, appended to: addresses, "@domain", "*". */
 int value_patterns(const struct value *v, void *field, struct failure *f);
 
+/* How long the character is that s begins with, if nobody sees it: a blank that
+ * is no plain one, a mark, a joiner.  0: it is seen. */
+size_t value_unseen_length(struct span s);
+
 /* An address that stands for itself, with a domain and without a name.  On
  * success *out is the caller's to mailbox_done().  FAILURE_CONFIG. */
 int value_parse_address(struct span s, struct mailbox *out, struct failure *f);
