@@ -234,27 +234,33 @@ is_line_named(const struct settings_line *line, const char *name)
 	return line->key != NULL && is_named(line->section, line->key, name);
 }
 
-const char *
-settings_old(const struct settings *s, const char *name)
+/* The first line that is there of "SECTION.KEY", dropped or not, or NULL. */
+static const struct settings_line *
+find_line(const struct settings *s, const char *name)
 {
 	for (size_t i = 0; i < s->line_count; i++)
 		if (is_line_named(&s->lines[i], name))
-			return s->lines[i].value;
+			return &s->lines[i];
 	return NULL;
+}
+
+const char *
+settings_old(const struct settings *s, const char *name)
+{
+	const struct settings_line *line = find_line(s, name);
+
+	return line != NULL ? line->value : NULL;
 }
 
 const char *
 settings_get(const struct settings *s, const char *name)
 {
 	const char *given = settings_given(s, name);
+	const struct settings_line *line = find_line(s, name);
 
 	if (given != NULL)
 		return given;
-	for (size_t i = 0; i < s->line_count; i++)
-		if (is_line_named(&s->lines[i], name))
-			return s->lines[i].is_dropped ? NULL
-						      : s->lines[i].value;
-	return NULL;
+	return line != NULL && !line->is_dropped ? line->value : NULL;
 }
 
 void
