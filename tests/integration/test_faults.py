@@ -260,10 +260,24 @@ def small_disk(service, stack):
     stack.callback(subprocess.run, ["umount", "-l", service.spool])
 
 
+def holds_only_what_it_lists(spool):
+    """Whether no deleted file that is still open holds room there.
+
+    Whoever deletes a message closes it a moment later.
+    """
+    room = os.statvfs(spool)
+    listed = 0
+    for path in spool.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            listed += path.lstat().st_blocks * 512
+    return (room.f_blocks - room.f_bfree) * room.f_frsize == listed
+
+
 @contextlib.contextmanager
 def full(service, left=0):
     """Leave so many pages of that file system."""
     filler = service.spool / "filler"
+    wait_until(lambda: holds_only_what_it_lists(service.spool))
     room = os.statvfs(service.spool)
     with filler.open("wb") as f:
         os.posix_fallocate(
