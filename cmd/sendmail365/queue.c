@@ -192,7 +192,7 @@ has_spool(const struct config *config)
 static int
 report_empty(const char *request)
 {
-	if (strcmp(request, "LIST") == 0 &&
+	if (strcmp(request, "list") == 0 &&
 	    (puts("Mail queue is empty") == EOF || fflush(stdout) == EOF))
 		return EX_IOERR;
 	return EX_OK;
@@ -263,36 +263,54 @@ ask(const struct options *o, const char *request)
 
 /* ---- command line ---- */
 
+/* What is done with the queue, and what may stand beside it. */
+static const struct verb {
+	const char *name;
+	bool takes_id;
+	bool takes_all;
+	bool takes_failed;
+	bool takes_json;
+} verbs[] = {
+	{ .name = "list", .takes_failed = true, .takes_json = true },
+	{ .name = "show", .takes_id = true, .takes_json = true },
+	{ .name = "retry", .takes_id = true, .takes_all = true },
+	{ .name = "hold", .takes_id = true, .takes_all = true },
+	{ .name = "release", .takes_id = true, .takes_all = true },
+	{ .name = "delete", .takes_id = true, .takes_all = true },
+};
+
+/* Whether the command line gives this verb what it takes, and no more. */
+static bool
+suits(const struct verb *verb, const struct options *o, int ids)
+{
+	int wanted = verb->takes_id ? 1 : 0;
+
+	return ids + (o->is_all ? 1 : 0) == wanted &&
+	    (verb->takes_all || !o->is_all) &&
+	    (verb->takes_failed || !o->is_failed) &&
+	    (verb->takes_json || !o->is_json);
+}
+
 /* The words of a request; NULL: the command line makes none. */
 static const char *
 make_request(const struct options *o, int argc, char **argv,
     char out[static REQUEST_MAX])
 {
-	static const char *const changes[] = { "retry", "hold", "release",
-		"delete" };
-	const char *verb = argc > 0 ? argv[0] : "";
-	const char *id = argc > 1 ? argv[1] : o->is_all ? "ALL" : NULL;
+	const char *id = argc > 1 ? argv[1] : o->is_all ? "ALL" : "";
 
-	if (argc > 2 || (id != NULL && ascii_has_control(span_of(id))))
+	if (argc == 0 || ascii_has_control(span_of(id)) ||
+	    strchr(id, ' ') != NULL)
 		return NULL;
-	if (strcmp(verb, "list") == 0 && argc == 1 && !o->is_all) {
-		(void)snprintf(out, REQUEST_MAX, "%s%s",
-		    o->is_failed ? "FAILED" : "LIST",
-		    o->is_json ? " JSON" : "");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(argv[0], verbs[i].name) != 0)
+			continue;
+		if (!suits(&verbs[i], o, argc - 1))
+			return NULL;
+		(void)snprintf(out, REQUEST_MAX, "%s%s%.40s%s",
+		    o->is_failed ? "FAILED" : verbs[i].name,
+		    id[0] == '\0' ? "" : " ", id, o->is_json ? " JSON" : "");
 		return out;
 	}
-	if (id == NULL || o->is_failed || (o->is_all && argc > 1))
-		return NULL;
-	if (strcmp(verb, "show") == 0 && !o->is_all) {
-		(void)snprintf(out, REQUEST_MAX, "SHOW %.40s%s", id,
-		    o->is_json ? " JSON" : "");
-		return out;
-	}
-	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
-		if (strcmp(verb, changes[i]) == 0 && !o->is_json) {
-			(void)snprintf(out, REQUEST_MAX, "%s %.40s", verb, id);
-			return out;
-		}
 	return NULL;
 }
 

@@ -168,7 +168,9 @@ def test_what_failed_can_be_tried_again(make_service):
 
 @pytest.mark.parametrize("words", [
     [], ["list", "x"], ["show"], ["show", "--all"], ["hold"], ["eat", "x"],
-    ["delete", "x", "y"], ["delete", "x", "--all"]])
+    ["delete", "x", "y"], ["delete", "x", "--all"], ["delete", "ALL x"],
+    ["delete", "x", "--json"], ["delete", "x", "--failed"],
+    ["show", "x", "--failed"], ["list", "--all"], ["delete", "x\nALL"]])
 def test_the_command_line_is_checked(make_service, words):
     service = make_service()
     assert queue(service, *words).returncode == 64
