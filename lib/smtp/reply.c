@@ -101,32 +101,44 @@ is_text(struct span line)
 	return true;
 }
 
+/* Whether a line with this code can be the reply's next one. */
+static bool
+continues(const struct reply *r, struct span line, int code)
+{
+	return code != -1 && (r->lines == 0 || code == r->code) &&
+	    (line.len <= 3 || line.s[3] == ' ' || line.s[3] == '-') &&
+	    is_text(line);
+}
+
+/* Cut the enhanced status code off a line's text; the first line's counts. */
+static void
+take_dsn(struct reply *r, struct span *text)
+{
+	size_t len = dsn_length(*text);
+
+	if (r->lines == 0 && len > 0) {
+		(void)snprintf(
+		    r->dsn, sizeof(r->dsn), "%.*s", (int)len, text->s);
+		/* The reply code counts where the two contradict. */
+		r->dsn[0] = (char)('0' + r->code / 100);
+	}
+	text->s += len;
+	text->len -= len;
+}
+
 int
 reply_feed(struct reply *r, struct span line, struct failure *f)
 {
 	int code = parse_code(line);
 	bool is_last = line.len < 4 || line.s[3] != '-';
 	struct span text;
-	size_t dsn;
 
-	if (code == -1 || (r->lines > 0 && code != r->code) ||
-	    (line.len > 3 && line.s[3] != ' ' && line.s[3] != '-') ||
-	    !is_text(line))
+	if (!continues(r, line, code))
 		return malformed(line, f);
 	r->code = code;
 	text = line.len > 4 ? (struct span){ line.s + 4, line.len - 4 }
 			    : span_of("");
-	dsn = dsn_length(text);
-	if (r->lines == 0 && dsn > 0) {
-		(void)snprintf(
-		    r->dsn, sizeof(r->dsn), "%.*s", (int)dsn, text.s);
-		/* The reply code counts where the two contradict. */
-		r->dsn[0] = (char)('0' + code / 100);
-	}
-	if (dsn > 0) {
-		text.s += dsn;
-		text.len -= dsn;
-	}
+	take_dsn(r, &text);
 	text = span_trim(text);
 	if (++r->lines > REPLY_LINES_MAX ||
 	    (r->lines > 1 && buf_putc(&r->text, '\n') == -1) ||
