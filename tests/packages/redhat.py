@@ -77,8 +77,10 @@ class RedHat(Host):
 
     def links(self):
         """Where the names of an MTA lead: {name: path}."""
-        return {name: self.run(["readlink", "-f", name]).stdout.strip()
-                for name in LINKS if self.exists(name)}
+        done = self.run(
+            f"for name in {' '.join(LINKS)}; do [ ! -e $name ] || "
+            "echo $name $(readlink -f $name); done")
+        return dict(line.split() for line in done.stdout.splitlines())
 
     def add_postfix(self):
         """Another MTA, registered as Fedora's postfix is."""
