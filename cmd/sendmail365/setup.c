@@ -290,6 +290,21 @@ write_files(struct setup *s, struct failure *f)
 	return 0;
 }
 
+/* From the name of the secret on, nobody else writes there. */
+static int
+write_all(struct setup *s, struct failure *f)
+{
+	int r;
+
+	if (setup_place_lock(&s->place, f) == -1)
+		return failure_at(f, "nothing is changed");
+	r = compose(s, f);
+	if (r == 0)
+		r = write_files(s, f);
+	setup_place_unlock(&s->place);
+	return r;
+}
+
 /* ---- the service ---- */
 
 /* One that runs has the old configuration, and copies of the old secrets. */
@@ -396,7 +411,7 @@ run(struct setup *s)
 		&s->secret, &f) == -1 ||
 	    questions_answer(
 		&s->settings, QUESTIONS_NAMES, s->is_interactive, &f) == -1 ||
-	    compose(s, &f) == -1 || write_files(s, &f) == -1)
+	    write_all(s, &f) == -1)
 		return command_fail(&f);
 	return finish(s);
 }

@@ -1,5 +1,6 @@
 #include "setup_write.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -29,11 +30,9 @@ enum {
 struct writing {
 	const struct setup_place *place;
 	const struct setup_files *files;
-	int directory_fd;
 	int secrets_fd;
 	const char *secret_leaf; /* behind SECRETS "/"; NULL: none */
 	char *new_name;          /* the configuration before it counts */
-	bool made_directory;
 	bool made_secrets;
 	bool made_secret;
 };
@@ -105,10 +104,14 @@ int
 setup_place_find(
     const char *path, bool replaces, struct setup_place *out, struct failure *f)
 {
-	struct stat st;
 	const char *slash;
 
-	*out = (struct setup_place){ .mode = CONFIG_MODE, .group = (gid_t)-1 };
+	*out = (struct setup_place){
+		.mode = CONFIG_MODE,
+		.group = (gid_t)-1,
+		.directory_fd = -1,
+		.lock_fd = -1,
+	};
 	out->path = path != NULL ? whole_path(path) : config_place();
 	if (out->path == NULL)
 		return refuse_user(f);
@@ -118,7 +121,7 @@ setup_place_find(
 		    f, FAILURE_USAGE, "%s does not name a file", out->path);
 	out->name = slash + 1;
 	out->directory = xstrndup(out->path, (size_t)(slash - out->path));
-	out->is_taken = lstat(out->path, &st) == 0;
+	out->is_taken = lstat(out->path, &out->found) == 0;
 	if (out->is_taken && !replaces)
 		return failure_set(f, FAILURE_USAGE,
 		    "%s is there already, and stays as it is; with --replace "
@@ -144,6 +147,130 @@ setup_place_done(struct setup_place *p)
 	free(p->path);
 	free(p->directory);
 	*p = (struct setup_place){ .path = NULL };
+}
+
+/* ---- the lock ---- */
+
+static int
+open_directory(struct setup_place *p, struct failure *f)
+{
+	const char *path = p->directory;
+	struct stat st;
+
+	if (mkdir(path, SECRETS_MODE) == 0)
+		p->made_directory = true;
+	else if (errno != EEXIST)
+		return fail(f, "make", path);
+	p->directory_fd = open(path, DIRECTORY_FLAGS);
+	if (p->directory_fd == -1 || fstat(p->directory_fd, &st) == -1)
+		return fail(f, "open", path);
+	/* umask is not to have a say in it. */
+	if (p->made_directory && fchmod(p->directory_fd, DIRECTORY_MODE) == -1)
+		return fail(f, "chmod", path);
+	if ((st.st_uid == 0 || st.st_uid == geteuid()) &&
+	    ((st.st_mode & 022) == 0 || (st.st_mode & S_ISVTX) != 0))
+		return 0;
+	return failure_set(f, FAILURE_CONFIG,
+	    "%s belongs to somebody else, or others can write to it; run: "
+	    "chmod go-w '%s', and chown it if need be",
+	    path, path);
+}
+
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static char *
+lock_name(const struct setup_place *p)
+{
+	return xasprintf(".%s.lock", p->name);
+}
+
+/* A file of its own, which nobody else can open: the directory can be opened,
+ * and so locked for ever, by anybody.  Who has held the lock deletes it. */
+static int
+take_lock(struct setup_place *p, struct failure *f)
+{
+	char *name = lock_name(p);
+	struct stat mine, there;
+	bool is_mine = false;
+	int r = 0;
+
+	while (r == 0 && !is_mine) {
+		p->lock_fd = openat(p->directory_fd, name,
+		    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (p->lock_fd == -1)
+			r = fail(f, "lock", p->directory);
+		else if (flock(p->lock_fd, LOCK_EX | LOCK_NB) == -1)
+			r = errno == EWOULDBLOCK
+			    ? failure_set(f, FAILURE_LATER,
+				  "%s: somebody else is writing it at this "
+				  "moment; try again",
+				  p->path)
+			    : fail(f, "lock", p->directory);
+		else
+			is_mine = fstat(p->lock_fd, &mine) == 0 &&
+			    fstatat(p->directory_fd, name, &there,
+				AT_SYMLINK_NOFOLLOW) == 0 &&
+			    is_same_file(&mine, &there);
+		if (!is_mine)
+			fd_close(&p->lock_fd);
+	}
+	free(name);
+	return r;
+}
+
+/* Is there what was found, or nothing still? */
+static int
+check_unchanged(const struct setup_place *p, struct failure *f)
+{
+	struct stat st;
+	bool is_there =
+	    fstatat(p->directory_fd, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+	if (is_there == p->is_taken &&
+	    (!is_there ||
+		(is_same_file(&st, &p->found) &&
+		    st.st_mtim.tv_sec == p->found.st_mtim.tv_sec &&
+		    st.st_mtim.tv_nsec == p->found.st_mtim.tv_nsec)))
+		return 0;
+	return failure_set(f, FAILURE_USAGE,
+	    "%s: somebody else has written it meanwhile", p->path);
+}
+
+int
+setup_place_lock(struct setup_place *p, struct failure *f)
+{
+	sigset_t held;
+	int r;
+
+	proc_hold_ending(&held, &p->before);
+	r = open_directory(p, f);
+	if (r == 0)
+		r = take_lock(p, f);
+	if (r == 0)
+		r = check_unchanged(p, f);
+	if (r == -1)
+		setup_place_unlock(p);
+	return r;
+}
+
+void
+setup_place_unlock(struct setup_place *p)
+{
+	char *name = lock_name(p);
+
+	if (p->lock_fd != -1)
+		(void)unlinkat(p->directory_fd, name, 0);
+	free(name);
+	fd_close(&p->lock_fd);
+	fd_close(&p->directory_fd);
+	if (p->made_directory)
+		(void)rmdir(p->directory);
+	p->made_directory = false;
+	(void)sigprocmask(SIG_SETMASK, &p->before, NULL);
 }
 
 /* ---- the name of the secret ---- */
@@ -218,32 +345,7 @@ setup_secret_name(const struct setup_place *p, const struct config *old,
 	return names[chosen];
 }
 
-/* ---- directories ---- */
-
-static int
-open_directory(struct writing *w, struct failure *f)
-{
-	const char *path = w->place->directory;
-	struct stat st;
-
-	if (mkdir(path, SECRETS_MODE) == 0)
-		w->made_directory = true;
-	else if (errno != EEXIST)
-		return fail(f, "make", path);
-	w->directory_fd = open(path, DIRECTORY_FLAGS);
-	if (w->directory_fd == -1 || fstat(w->directory_fd, &st) == -1)
-		return fail(f, "open", path);
-	/* umask is not to have a say in it. */
-	if (w->made_directory && fchmod(w->directory_fd, DIRECTORY_MODE) == -1)
-		return fail(f, "chmod", path);
-	if ((st.st_uid == 0 || st.st_uid == geteuid()) &&
-	    ((st.st_mode & 022) == 0 || (st.st_mode & S_ISVTX) != 0))
-		return 0;
-	return failure_set(f, FAILURE_CONFIG,
-	    "%s belongs to somebody else, or others can write to it; run: "
-	    "chmod go-w '%s', and chown it if need be",
-	    path, path);
-}
+/* ---- the folder of secrets ---- */
 
 static int
 open_secrets(struct writing *w, struct failure *f)
@@ -252,12 +354,12 @@ open_secrets(struct writing *w, struct failure *f)
 	const char *path = w->place->path;
 	struct stat st;
 
-	if (mkdirat(w->directory_fd, SECRETS, SECRETS_MODE) == 0)
+	if (mkdirat(w->place->directory_fd, SECRETS, SECRETS_MODE) == 0)
 		w->made_secrets = true;
 	else if (errno != EEXIST)
 		return fail(f, what, path);
-	w->secrets_fd =
-	    openat(w->directory_fd, SECRETS, DIRECTORY_FLAGS | O_NOFOLLOW);
+	w->secrets_fd = openat(
+	    w->place->directory_fd, SECRETS, DIRECTORY_FLAGS | O_NOFOLLOW);
 	if (w->secrets_fd == -1 || fstat(w->secrets_fd, &st) == -1)
 		return fail(f, what, path);
 	if (st.st_uid == geteuid() && (st.st_mode & 077) == 0)
@@ -301,14 +403,15 @@ write_new(struct writing *w, struct failure *f)
 {
 	mode_t mode;
 
-	if (file_replace(w->directory_fd, w->new_name, w->files->text, f) == -1)
+	if (file_replace(
+		w->place->directory_fd, w->new_name, w->files->text, f) == -1)
 		return failure_at(f, "%s", w->place->directory);
 	mode = w->place->mode;
 	/* A group that is not to be had is not let in. */
-	if (fchownat(w->directory_fd, w->new_name, (uid_t)-1, w->place->group,
-		AT_SYMLINK_NOFOLLOW) == -1)
+	if (fchownat(w->place->directory_fd, w->new_name, (uid_t)-1,
+		w->place->group, AT_SYMLINK_NOFOLLOW) == -1)
 		mode &= ~(mode_t)S_IRWXG;
-	if (fchmodat(w->directory_fd, w->new_name, mode, 0) == -1)
+	if (fchmodat(w->place->directory_fd, w->new_name, mode, 0) == -1)
 		return fail(f, "chmod", w->new_name);
 	return 0;
 }
@@ -320,7 +423,7 @@ keep_old(const struct writing *w, struct failure *f)
 	const char *name = w->place->name;
 	char *old = xasprintf("%s.old", name);
 	char *link = xasprintf(".%s.old.tmp", name);
-	int fd = w->directory_fd;
+	int fd = w->place->directory_fd;
 	int r = 0;
 
 	(void)unlinkat(fd, link, 0);
@@ -339,7 +442,7 @@ static int
 publish(const struct writing *w, struct failure *f)
 {
 	const char *name = w->place->name;
-	int fd = w->directory_fd;
+	int fd = w->place->directory_fd;
 
 	if (w->place->is_taken) {
 		if (keep_old(w, f) == -1)
@@ -364,14 +467,11 @@ publish(const struct writing *w, struct failure *f)
 static void
 take_back(struct writing *w)
 {
-	if (w->directory_fd != -1)
-		(void)unlinkat(w->directory_fd, w->new_name, 0);
+	(void)unlinkat(w->place->directory_fd, w->new_name, 0);
 	if (w->made_secret)
 		(void)unlinkat(w->secrets_fd, w->secret_leaf, 0);
 	if (w->made_secrets)
-		(void)unlinkat(w->directory_fd, SECRETS, AT_REMOVEDIR);
-	if (w->made_directory)
-		(void)rmdir(w->place->directory);
+		(void)unlinkat(w->place->directory_fd, SECRETS, AT_REMOVEDIR);
 }
 
 int
@@ -381,17 +481,12 @@ setup_write(const struct setup_place *p, const struct setup_files *files,
 	struct writing w = {
 		.place = p,
 		.files = files,
-		.directory_fd = -1,
 		.secrets_fd = -1,
 		.new_name = xasprintf("%s.new", p->name),
 	};
-	sigset_t held, before;
 	int r;
 
-	proc_hold_ending(&held, &before);
-	r = open_directory(&w, f);
-	if (r == 0)
-		r = write_secret(&w, f);
+	r = write_secret(&w, f);
 	if (r == 0)
 		r = write_new(&w, f);
 	if (r == 0)
@@ -399,8 +494,6 @@ setup_write(const struct setup_place *p, const struct setup_files *files,
 	if (r == -1)
 		take_back(&w);
 	fd_close(&w.secrets_fd);
-	fd_close(&w.directory_fd);
 	free(w.new_name);
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }

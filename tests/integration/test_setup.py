@@ -776,6 +776,73 @@ def test_killed_at_any_moment(target, is_new):
     assert moments > 5
 
 
+def stopped_at(target, call, *options):
+    """A setup that has come as far as its first system call of this name."""
+    process = subprocess.Popen(
+        ["strace", "-D", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+         f"inject={call}:signal=STOP:when=1", PROGRAM, "setup", "-C",
+         str(target.config), *target.plumbing(), *options],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), process.stderr.read()
+    return process
+
+
+def go_on(process):
+    process.send_signal(signal.SIGCONT)
+    return subprocess.CompletedProcess(
+        process.args, process.wait(STUCK), stderr=process.stderr.read())
+
+
+@pytest.mark.limits
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("secret", ["the same", "another"])
+def test_two_at_once(target, is_new, secret):
+    """The second one is sent away while the first one writes."""
+    replace = [] if is_new else ["--replace"]
+    if not is_new:
+        target.secret_source.write_text("before\n")
+        assert target.run(*target.needed()).returncode == 0
+    mine, other = target.secret_source, target.mail.home / "other"
+    mine.write_text("the same\n")
+    other.write_text(f"{secret}\n")
+    # The secret is written, and the configuration that names it is not.
+    first = stopped_at(target, "fchmodat", *replace, *target.needed())
+    before = target.files()
+    done = target.run(*replace, *target.needed(user=BOSS, secret_file=other))
+    assert_refused(done, 75, target.config, "at this moment; try again")
+    assert target.files() == before
+    assert go_on(first).returncode == 0
+    text = target.config.read_text()
+    assert f"user = {ALERTS}" in text
+    name = re.search("secrets/(.*)", text)[1]
+    assert (target.secrets / name).read_text() == "the same\n"
+    assert target.check().returncode == 0
+    assert not list(target.home.rglob("*.lock"))
+
+
+@pytest.mark.limits
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+@pytest.mark.parametrize("is_new", [True, False])
+def test_who_was_faster_is_not_replaced(target, is_new):
+    replace = [] if is_new else ["--replace"]
+    if not is_new:
+        assert target.run(*target.needed()).returncode == 0
+    other = target.mail.home / "other"
+    other.write_text("another\n")
+    # What is there has been read, and nothing has been written.
+    first = stopped_at(target, "mkdir", *replace, *target.needed())
+    done = target.run(*replace, *target.needed(user=BOSS, secret_file=other))
+    assert done.returncode == 0, done.stderr
+    before = target.files()
+    assert_refused(go_on(first), 64, target.config, "nothing is changed",
+                   "somebody else has written it meanwhile")
+    assert target.files() == before
+    assert target.check().returncode == 0
+
+
 # ---- users ----
 
 def as_user(home, **environment):
