@@ -1,6 +1,7 @@
 """The service without systemd: the init script, and what it starts."""
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -86,6 +87,34 @@ def test_who_comes_at_the_same_time_waits(host):
     init(host, "stop")
     assert host.run(["pgrep", "-x", "-r", "S,R,D", "-u", "sendmail365", "."],
                     check=False).stdout == ""
+
+
+# Holds a lock on each of these files that it can open.
+LOCK = """
+import fcntl, signal, sys
+files = []
+for path in sys.argv[1:]:
+    try:
+        files.append(open(path))
+    except PermissionError:
+        continue
+    fcntl.flock(files[-1], fcntl.LOCK_SH)
+print(len(files), flush=True)
+signal.pause()
+"""
+
+
+def test_nobody_else_can_lock_it_up(host):
+    host.configure()
+    init(host, "start")
+    paths = [INIT, START, "/usr/sbin/sendmail365", "/etc/sendmail365/ca.pem",
+             "/run/sendmail365.pid", "/run/sendmail365.lock"]
+    with host.start(["python3", "-c", LOCK, *paths], user="daemon",
+                    stdout=subprocess.PIPE, text=True) as stranger:
+        assert stranger.stdout.readline() == "5\n"
+        for verb in "restart", "force-reload", "stop", "start":
+            assert init(host, verb) == ""
+        stranger.kill()
 
 
 def test_a_wrong_configuration_does_not_end_a_right_service(host):
