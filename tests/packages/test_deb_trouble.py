@@ -162,6 +162,20 @@ def test_all_scripts_can_run_twice(debs):
         assert not host.exists(SPOOL) and not host.exists(STATE)
 
 
+def test_service_is_not_run_as_the_installation_is(debs):
+    """eatmydata's fsync does nothing."""
+    with Host(*with_callers()) as host:
+        host.install(debs["sendmail365"])
+        host.configure()
+        for words in [INIT, "start"], [INIT, "restart"]:
+            host.run(["env", "LD_PRELOAD=libm.so.6", "LD_LIBRARY_PATH=/srv",
+                      *words])
+            number = host.read("/run/sendmail365.pid").strip()
+            assert host.read(f"/proc/{number}/comm") == "sendmail365\n"
+            assert "LD_" not in host.read(f"/proc/{number}/environ")
+        host.run([INIT, "stop"])
+
+
 def test_another_root_is_purged_and_not_this_one(debs):
     with Host(*dependencies(debs["sendmail365"])) as host:
         host.install(debs["sendmail365"])
