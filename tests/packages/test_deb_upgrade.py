@@ -239,8 +239,19 @@ def test_no_copy_of_a_secret_outlives_a_removal(debs):
         assert host.exists(copy)
         # A machine that lets no package stop a service.
         host.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
-        host.apt("remove", "sendmail365")
+        number = pid(host)
+        said = host.apt("remove", "sendmail365").stdout
         assert not host.exists(copy.rpartition("/")[0])
+        # It says so, and how to end it.
+        assert "sendmail365: the service still runs" in said
+        line = re.search(r"to end it, run: (kill \d+)\n", said)[1]
+        assert line == f"kill {number}"
+        host.run(f"{line}; tail --pid={number} -f /dev/null")
+        # No word of it the next time, nor of a number that is another's now.
+        host.install(debs["sendmail365"])
+        host.run("echo 1 >/run/sendmail365.pid")
+        assert "still runs" not in host.apt("remove", "sendmail365").stdout
+        assert not host.exists("/run/sendmail365.pid")
 
 
 def with_mta(deb, name):
