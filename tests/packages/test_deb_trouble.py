@@ -177,12 +177,22 @@ def test_service_is_not_run_as_the_installation_is(debs):
 
 
 def test_another_root_is_purged_and_not_this_one(debs):
-    with Host(*dependencies(debs["sendmail365"])) as host:
+    with Host(*with_callers()) as host:
         host.install(debs["sendmail365"])
+        other = {"DPKG_ROOT": "/srv", "DPKG_MAINTSCRIPT_PACKAGE": "sendmail365"}
+        wanted = "/etc/systemd/system/sockets.target.wants/sendmail365.socket"
+        host.run("mkdir -p /srv/lib/systemd/system; "
+                 "cp /lib/systemd/system/sendmail365.* /srv/lib/systemd/system; "
+                 "deb-systemd-helper enable sendmail365.socket "
+                 f"&& test -L /srv{wanted}", **other)
         host.run(f"mkdir -p /srv{SPOOL}/queue /srv{STATE}; "
                  f"touch /srv{SPOOL}/queue/1")
         info = "/var/lib/dpkg/info/sendmail365"
-        said = host.run([f"{info}.postrm", "purge"], DPKG_ROOT="/srv").stdout
+        host.run([f"{info}.postrm", "remove"], **other)
+        assert host.describe(INIT) == "0755 root root"
+        said = host.run([f"{info}.postrm", "purge"], **other).stdout
         assert f"deleting /srv{SPOOL}: the queue, with 1 message " in said
         assert not host.exists(f"/srv{SPOOL}")
+        assert host.run(["test", "-L", f"/srv{wanted}"], check=False).returncode
+        host.run(["test", "-L", wanted])
         assert_works(host)
