@@ -119,7 +119,14 @@ help:
 	@echo 'rpm      packages for Fedora and RHEL 9 with EPEL, into build/packages'
 	@echo 'clean    remove build/'
 
-$(B)/%.o: %.c
+# Version and paths are in the programs: with others, they are made again.
+.PHONY: defines
+defines:
+$(B)/defines: defines
+	@mkdir -p $(@D)
+	@echo $(DEFINES) | cmp -s - $@ || echo $(DEFINES) >$@
+
+$(B)/%.o: %.c $(B)/defines
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -280,6 +287,12 @@ install: all
 	install -m 0644 etc/apparmor/sendmail365 $(DESTDIR)$(APPARMORDIR)
 	install -m 0644 etc/logrotate.conf $(DESTDIR)$(LOGROTATEDIR)/sendmail365
 	install -m 0644 README.md LICENSE etc/sendmail365.conf $(DESTDIR)$(DOCDIR)
+	sed -i -e 's,/usr/sbin/sendmail365,$(SBINDIR)/sendmail365,' \
+	    -e 's,/usr/libexec/sendmail365,$(LIBEXECDIR)/sendmail365,' \
+	    $(DESTDIR)$(LIBEXECDIR)/sendmail365/sendmail365-start \
+	    $(DESTDIR)$(UNITDIR)/sendmail365.service \
+	    $(DESTDIR)$(APPARMORDIR)/sendmail365 \
+	    $(DESTDIR)$(LOGROTATEDIR)/sendmail365
 
 .PHONY: uninstall
 uninstall:

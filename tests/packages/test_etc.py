@@ -1,4 +1,5 @@
 """Completion in a real bash, and the annotated configuration line by line."""
+import os
 import re
 import shutil
 import subprocess
@@ -120,3 +121,26 @@ def test_each_line_of_the_sample_is_understood(tmp_path, section, key, value):
         [PROGRAM, "check", "-C", path], stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 0, done.stdout + text
+
+
+def test_another_prefix(tmp_path):
+    """All that is installed names what is installed."""
+    # Where others do not see what is built with these paths.
+    archive = subprocess.run(
+        [TOP / "packaging/dist"], check=True, text=True,
+        stdout=subprocess.PIPE).stdout.strip()
+    subprocess.run(["tar", "-C", tmp_path, "-xf", TOP / archive], check=True)
+    tree, = tmp_path.glob("sendmail365-*")
+    root = tmp_path / "root"
+    quick = ["make", "-s", "-C", tree, "CFLAGS=-O0", "-j2"]
+    subprocess.run([*quick, "build/sendmail"], check=True)
+    subprocess.run([*quick, "install", "PREFIX=/usr/local", f"DESTDIR={root}"],
+                   check=True, stdout=subprocess.DEVNULL)
+    for path in root.rglob("*"):
+        if path.is_symlink():
+            assert str(path.readlink()).startswith("/usr/local/"), path
+            assert os.path.lexists(f"{root}{path.readlink()}"), path
+        elif path.is_file() and "doc" not in path.parts:
+            text = path.read_bytes()
+            assert b"/usr/sbin/sendmail365" not in text, path
+            assert b"/usr/libexec/sendmail365" not in text, path
