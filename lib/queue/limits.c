@@ -49,7 +49,7 @@ struct limits {
 	int fd;
 	off_t slot;     /* the connection's octet, or 0 */
 	uint32_t first; /* of the places that were taken last */
-	unsigned taken; /* how many of them are not finished */
+	unsigned taken; /* how many of them are not finished, and locked */
 	struct limits_policy policy;
 };
 
@@ -276,22 +276,85 @@ now_boot_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* What the window asks to wait until so many more may go: 0 none, -1. */
+/* Lock or unlock the places that were taken last. */
+static int
+lock_taken(const struct limits *l, short type)
+{
+	for (unsigned i = 0; i < l->taken; i++) {
+		uint32_t place = (l->first + i) % l->policy.messages;
+
+		if (set_lock(l->fd, place_of(place), type, F_OFD_SETLK) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* Has another process a message in this place that is not finished? */
+static bool
+is_in_flight(const struct limits *l, uint32_t place)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = place_of(place),
+		.l_len = 1,
+	};
+
+	return fcntl(l->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/*
+ * So many places in a row that nobody uses, from the oldest on.  What is in
+ * flight keeps its own until it is finished, and the others go past it: one
+ * that stalls takes nobody else's.
+ */
+static bool
+find_places(const struct limits *l, const struct ledger *ledger,
+    unsigned messages, uint32_t *out_first)
+{
+	unsigned run = 0;
+
+	for (uint32_t n = 0; n < ledger->ring_size; n++) {
+		uint32_t i = (ledger->oldest + n) % ledger->ring_size;
+
+		run = is_in_flight(l, i) ? 0 : run + 1;
+		if (run < messages)
+			continue;
+		*out_first =
+		    (ledger->oldest + n + 1 - messages) % ledger->ring_size;
+		return true;
+	}
+	return false;
+}
+
+/* What the window asks to wait until so many more may go, which take the
+ * places from *out_first on: 0 none, -1. */
 static int64_t
 window_wait(const struct limits *l, const struct ledger *ledger,
-    unsigned messages, int64_t now)
+    unsigned messages, int64_t now, uint32_t *out_first)
 {
 	int64_t window =
 	    l->policy.window_ms + l->policy.window_ms / SLACK_PARTS;
-	uint32_t i = (ledger->oldest + messages - 1) % ledger->ring_size;
-	int64_t then;
+	int64_t wait = 0;
 
-	if (pread(l->fd, &then, sizeof(then), place_of(i)) != sizeof(then))
-		return -1;
-	/* Never used, or of a time before the last start of the system. */
-	if (then == 0 || then > now || now - then >= window)
-		return 0;
-	return window - (now - then);
+	/* Whatever is in flight is counted now or later. */
+	if (!find_places(l, ledger, messages, out_first))
+		return window;
+	/* They were not finished in their order. */
+	for (unsigned n = 0; n < messages; n++) {
+		off_t place = place_of((*out_first + n) % ledger->ring_size);
+		int64_t then;
+
+		if (pread(l->fd, &then, sizeof(then), place) != sizeof(then))
+			return -1;
+		/* Never used, or of a time before the last start of the
+		 * system. */
+		if (then == 0 || then > now)
+			continue;
+		if (window - (now - then) > wait)
+			wait = window - (now - then);
+	}
+	return wait;
 }
 
 /* What the day's limit says. */
@@ -320,15 +383,17 @@ judge_day(const struct limits *l, const struct ledger *ledger,
  * everybody wait for a whole window.
  */
 static int
-write_ledger(struct limits *l, struct ledger *ledger, unsigned messages,
-    uint64_t recipients, int64_t now)
+write_ledger(struct limits *l, struct ledger *ledger, uint32_t first,
+    unsigned messages, uint64_t recipients, int64_t now)
 {
 	int64_t hour = (int64_t)time(NULL) * 1000 / MS_PER_HOUR;
 	struct hour *h = &ledger->hours[hour % HOURS];
-	uint32_t first = ledger->oldest;
 
+	(void)lock_taken(l, F_UNLCK);
 	l->first = first;
 	l->taken = messages;
+	if (lock_taken(l, F_WRLCK) == -1)
+		return -1;
 	ledger->oldest = (first + messages) % ledger->ring_size;
 	if (h->number != hour)
 		*h = (struct hour){ .number = hour };
@@ -352,12 +417,14 @@ take_locked(struct limits *l, unsigned messages, uint64_t recipients,
 	enum limits_answer day;
 	struct ledger ledger;
 	int64_t wait, wait_day = 0;
+	uint32_t first = 0;
 
 	if (messages > l->policy.messages)
 		messages = l->policy.messages;
 	if (read_ledger(l, &ledger) == -1)
 		return LIMITS_FAILED;
-	wait = window_wait(l, &ledger, messages > 0 ? messages : 1, now);
+	wait =
+	    window_wait(l, &ledger, messages > 0 ? messages : 1, now, &first);
 	if (wait == -1)
 		return LIMITS_FAILED;
 	day = judge_day(
@@ -373,7 +440,7 @@ take_locked(struct limits *l, unsigned messages, uint64_t recipients,
 	}
 	if (messages == 0)
 		return LIMITS_TAKEN;
-	return write_ledger(l, &ledger, messages, recipients, now) == 0
+	return write_ledger(l, &ledger, first, messages, recipients, now) == 0
 	    ? LIMITS_TAKEN
 	    : LIMITS_FAILED;
 }
@@ -425,6 +492,7 @@ limits_finish(struct limits *limits)
 	if (set_lock(limits->fd, DATA_LOCK, F_WRLCK, F_OFD_SETLKW) == -1 ||
 	    finish_locked(limits) == -1)
 		log_warning("the account's limits: %s", strerror(errno));
+	(void)lock_taken(limits, F_UNLCK);
 	(void)set_lock(limits->fd, DATA_LOCK, F_UNLCK, F_OFD_SETLK);
 	limits->taken = 0;
 }

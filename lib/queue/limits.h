@@ -60,9 +60,9 @@ enum limits_answer limits_take(struct limits *limits, unsigned messages,
     uint64_t recipients, int64_t *out_wait_ms, struct failure *f);
 
 /*
- * What was counted last is sent, or will not be.  The window is kept from
- * here on: Exchange has counted the message at some time since
- * limits_take(), and whatever takes its place is counted later than now.
+ * What was counted last is sent, or will not be.  Exchange has counted the
+ * message at some time since limits_take(), however long ago that was: until
+ * now nothing takes its place, and the window is kept from here on.
  */
 void limits_finish(struct limits *limits);
 

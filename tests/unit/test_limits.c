@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "core/clock.h"
 #include "core/failure.h"
 #include "core/file.h"
 #include "queue/limits.h"
@@ -113,23 +114,36 @@ test_messages_go_on_when_the_window_has_passed(void **state)
 	limits_free(&a);
 }
 
+/* So many have to wait for the whole window of `policy` since that time. */
+static void
+assert_waits_since(struct limits *l, unsigned messages, int64_t since_ms)
+{
+	const int64_t slack_ms = policy.window_ms / 200;
+	const int64_t rounding_ms = 2;
+	int64_t wait = 0;
+
+	assert_int_equal(take(l, messages, 1, &wait), 1);
+	assert_true(wait + clock_ms() - since_ms >=
+	    policy.window_ms + slack_ms - rounding_ms);
+}
+
 /* What Exchange has counted late goes out of its window late. */
 static void
 test_the_window_begins_when_a_message_has_been_sent(void **state)
 {
 	struct limits *a = open_limits(&policy);
 	struct limits *b = open_limits(&policy);
-	int64_t early = 0;
-	int64_t late = 0;
+	int64_t wait = 0;
+	int64_t finished;
 
 	(void)state;
-	assert_int_equal(take(a, 3, 1, &early), 0);
+	assert_int_equal(take(a, 3, 1, &wait), 0);
 	(void)usleep(50 * 1000);
-	assert_int_equal(take(b, 1, 1, &early), 1);
+	assert_int_equal(take(b, 1, 1, &wait), 1);
 	limits_finish(b); /* it has taken nothing */
+	finished = clock_ms();
 	limits_finish(a);
-	assert_int_equal(take(b, 1, 1, &late), 1);
-	assert_true(late > early);
+	assert_waits_since(b, 1, finished);
 	limits_finish(NULL);
 	limits_free(&a);
 	limits_free(&b);
@@ -146,6 +160,84 @@ test_several_transactions_of_a_message_count_each(void **state)
 	assert_int_equal(take(a, 2, 1, &wait), 1);
 	assert_int_equal(take(a, 1, 1, &wait), 0);
 	limits_free(&a);
+}
+
+static const struct limits_policy short_window = {
+	.connections = 2,
+	.messages = 3,
+	.window_ms = 30,
+	.recipients_per_day = 100,
+};
+
+static void
+pass_window(void)
+{
+	(void)usleep(40 * 1000);
+}
+
+/* However long it takes: Exchange may count it at the end of that. */
+static void
+test_what_is_in_flight_stays_in_the_window(void **state)
+{
+	struct limits *a = open_limits(&short_window);
+	struct limits *b = open_limits(&short_window);
+	int64_t wait = 0;
+
+	(void)state;
+	assert_int_equal(take(a, 3, 1, &wait), 0);
+	pass_window();
+	assert_int_equal(take(b, 1, 1, &wait), 1);
+	assert_int_equal(wait, short_window.window_ms);
+	limits_finish(a);
+	pass_window();
+	assert_int_equal(take(b, 1, 1, &wait), 0);
+	limits_finish(b);
+	/* Who was killed will finish nothing. */
+	pass_window();
+	assert_int_equal(take(a, 3, 1, &wait), 0);
+	limits_free(&a);
+	pass_window();
+	assert_int_equal(take(b, 3, 1, &wait), 0);
+	limits_free(&b);
+}
+
+static void
+test_one_that_stalls_has_one_place(void **state)
+{
+	struct limits *a = open_limits(&short_window);
+	struct limits *b = open_limits(&short_window);
+	int64_t wait = 0;
+
+	(void)state;
+	assert_int_equal(take(a, 1, 1, &wait), 0);
+	for (int i = 0; i < 3; i++) {
+		pass_window();
+		assert_int_equal(take(b, 3, 1, &wait), 1);
+		assert_int_equal(take(b, 2, 1, &wait), 0);
+		limits_finish(b);
+	}
+	limits_free(&a);
+	limits_free(&b);
+}
+
+static void
+test_each_place_has_its_own_window(void **state)
+{
+	struct limits *a = open_limits(&policy);
+	struct limits *b = open_limits(&policy);
+	int64_t wait = 0;
+	int64_t finished;
+
+	(void)state;
+	assert_int_equal(take(a, 1, 1, &wait), 0);
+	assert_int_equal(take(b, 2, 1, &wait), 0);
+	limits_finish(b);
+	(void)usleep(50 * 1000);
+	finished = clock_ms();
+	limits_finish(a);
+	assert_waits_since(b, 3, finished);
+	limits_free(&a);
+	limits_free(&b);
 }
 
 static void
@@ -301,6 +393,9 @@ main(void)
 		TEST(test_messages_go_on_when_the_window_has_passed),
 		TEST(test_the_window_begins_when_a_message_has_been_sent),
 		TEST(test_several_transactions_of_a_message_count_each),
+		TEST(test_what_is_in_flight_stays_in_the_window),
+		TEST(test_one_that_stalls_has_one_place),
+		TEST(test_each_place_has_its_own_window),
 		TEST(test_recipients_of_a_day_are_counted),
 		TEST(test_a_question_counts_nothing),
 		TEST(test_the_window_comes_before_the_size),
