@@ -20,7 +20,7 @@ from pathlib import Path
 from conftest import Programs
 from fake365 import Tenant
 from service import Service
-from support import STUCK, TOP, children_of, wait_until
+from support import STUCK, TOP, await_sleep, children_of, wait_until
 
 #: Without it a sweep leaves out calls that change and tell nobody anything.
 IS_WHOLE = os.environ.get("SENDMAIL365_CRASH") == "all"
@@ -117,7 +117,7 @@ class Host(Service):
                 stderr=subprocess.PIPE,
                 env={**os.environ, "NOTIFY_SOCKET": path}, **options)
             assert ready.recv(500).startswith(b"READY=1")
-        self.await_sleep(self.process.pid)
+        await_sleep(self.process.pid)
         return self
 
     def hear(self, word=None):
@@ -131,12 +131,6 @@ class Host(Service):
                 return
             self.said += more
 
-    @staticmethod
-    def await_sleep(pid):
-        """Wait until a process waits for something to do."""
-        stat = Path(f"/proc/{pid}/stat")
-        wait_until(lambda: stat.read_text().rpartition(") ")[2][0] == "S")
-
     def process_of(self, role):
         """The process of a role, made to be there, with nothing to do."""
         if role == MANAGER:
@@ -147,8 +141,8 @@ class Host(Service):
             self.offer_rubbish()
         [pid] = [p for p in children_of(self.process.pid) if
                  Path(f"/proc/{p}/comm").read_text().strip() == role]
-        self.await_sleep(pid)
-        self.await_sleep(self.process.pid)
+        await_sleep(pid)
+        await_sleep(self.process.pid)
         return pid
 
     def greet(self):

@@ -120,6 +120,12 @@ def children_of(pid):
     return out
 
 
+def await_sleep(pid):
+    """Wait until a process waits for something to do."""
+    stat = Path(f"/proc/{pid}/stat")
+    wait_until(lambda: stat.read_text().rpartition(") ")[2][0] == "S")
+
+
 def is_listening(path):
     """Whether connections to a Unix socket are taken; its name is there a
     moment earlier."""
