@@ -4,13 +4,12 @@ import contextlib
 import os
 import random
 import socket
-import time
 
 import pytest
 
 from service import Service
-from support import (BOSS, BUILD, IS_PLAIN, MESSAGE, assert_fatal,
-                     assert_sent, message, wait_until)
+from support import (BOSS, BUILD, MESSAGE, STUCK, assert_fatal, assert_sent,
+                     message, wait_until)
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,8 +18,6 @@ pytestmark = [
         BUILD.name == "valgrind", reason="a hundred processes on valgrind"),
 ]
 
-#: Seconds in which an honest message is taken whatever others do.
-BOUND = 5 if IS_PLAIN else 30
 HONEST = 65534
 HOSTILE = range(20001, 20007)
 
@@ -55,11 +52,11 @@ def user(uid):
 
 
 def assert_honest_mail_passes(service, uid=HONEST, count=3):
+    """Whatever others do; they could do it for half an hour."""
     before = len(service.mail.tenant.messages)
     for _ in range(count):
-        start = time.monotonic()
-        assert_sent(service.sendmail(BOSS, stdin=MESSAGE, **user(uid)))
-        assert time.monotonic() - start < BOUND
+        assert_sent(service.sendmail(BOSS, stdin=MESSAGE, timeout=STUCK,
+                                     **user(uid)))
     assert service.mail.tenant.wait_for_messages(before + count)
 
 
@@ -177,7 +174,11 @@ def descriptors(service):
     pids = [service.process.pid]
     with open(f"/proc/{pids[0]}/task/{pids[0]}/children") as f:
         pids += [int(pid) for pid in f.read().split()]
-    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+    count = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has just ended
+            count += len(os.listdir(f"/proc/{pid}/fd"))
+    return count
 
 
 def test_descriptors_that_are_passed_stay_outside(make_service):
@@ -218,7 +219,9 @@ def test_one_user_has_so_many_connections_and_no_more(make_service):
             for one in hostile:
                 with contextlib.suppress(BlockingIOError):
                     said.append(one.socket.recv(4096)[:9])
-            return said.count(b"220 ") >= 20 or len(said) >= 100
+            # Who was turned away hears an end again and again.
+            said[:] = filter(None, said)
+            return len(said) >= 100
 
         wait_until(hear)
         assert said.count(b"421 4.3.2") == 80
