@@ -312,7 +312,8 @@ def test_bdat_without_recipient_keeps_in_step(tenant):
 
 def test_large_messages_are_quick(tenant):
     raw = FROM.encode() + b"\r\n" + b"x" * (35 << 20) + b"\r\n"
-    began = time.monotonic()
+    # The time of this process: others have theirs.
+    began = time.process_time()
     with Raw(tenant.smtp_port) as client:
         client.sign_in(tenant)
         client.say(
@@ -321,7 +322,7 @@ def test_large_messages_are_quick(tenant):
         )
         client.say(raw)
         assert [client.reply()[:3] for _ in range(3)] == ["250"] * 3
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
     assert tenant.messages[0].raw == raw
 
 
@@ -374,14 +375,16 @@ def test_limits():
 
 
 def test_rate():
-    boxes = {ALERTS: {"rate": (2, 0.3)}}
+    boxes = {ALERTS: {"rate": (2, STUCK)}}
     with Tenant(mailboxes=boxes) as tenant, sign_in(tenant) as client:
         assert [send(client)[0] for _ in range(3)] == [250, 250, 550]
         assert send(client)[1].startswith(b"5.2.2 Submission quota exceeded")
-        first = tenant.messages[0].time
-        time.sleep(0.3)
+        mailbox = tenant.directory.mailbox(ALERTS)
+        # As if the window had passed since the first.
+        mailbox.rate = (2, time.monotonic() - tenant.messages[0].time)
         assert send(client)[0] == 250
-        assert tenant.messages[2].time - first >= 0.3
+        mailbox.rate = (2, STUCK)
+        assert send(client)[0] == 550
 
 
 def test_fourth_parallel_connection(tenant):
@@ -472,7 +475,7 @@ def test_what_never_ends_does_not_hang_the_tenant(rule):
         phase = rule.phase
         assert tenant.wait_for(lambda: tenant.scenario.occurrences(phase))
         began = time.monotonic()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < STUCK
     client.close()
 
 
@@ -712,7 +715,7 @@ def test_command_line(tmp_path):
 
 def test_round_trips_of_a_cold_message(tenant):
     token = fetch_token(tenant)[1]["access_token"]
-    with Proxy(tenant.smtp_port, delay_ms=15) as proxy:
+    with Proxy(tenant.smtp_port, delay_ms=60) as proxy:
         began = time.monotonic()
         with Raw(proxy.port) as client:
             client.reply()
@@ -729,21 +732,44 @@ def test_round_trips_of_a_cold_message(tenant):
             taken = time.monotonic() - began
             client.say("QUIT\r\n")
         assert proxy.round_trips == 8
-        assert taken >= 8 * 0.03
+        assert taken >= 8 * 0.12
         assert tenant.wait_for(lambda: tenant.connections[1].closed)
         assert proxy.round_trips == 8
         assert tenant.messages[0].raw == MESSAGE
 
 
-def test_round_trips_of_a_long_pipeline(tenant):
-    with Proxy(tenant.smtp_port, delay_ms=10) as proxy:
-        with Raw(proxy.port) as client:
-            client.reply()
-            for _ in range(20):  # 20 x 2 ms: longer than the wire
-                client.say("NOOP\r\n")
-                time.sleep(0.002)
-            for _ in range(20):
+@pytest.fixture(name="pipeline")
+def _pipeline(tenant):
+    """Speak without a pause for longer than the wire is; the proxy of it."""
+    def speak(delay_ms):
+        with Proxy(tenant.smtp_port, delay_ms=delay_ms) as proxy:
+            with Raw(proxy.port) as client:
                 client.reply()
-            client.ask("QUIT")
-        assert proxy.round_trips == 4
-        assert len(proxy.connections[0].flights) == 2
+                for _ in range(20):
+                    client.say("NOOP\r\n")
+                    time.sleep(delay_ms / 5 / 1000)
+                for _ in range(20):
+                    client.reply()
+                client.ask("QUIT")
+            return proxy
+
+    return speak
+
+
+def longest_pause(proxy):
+    """Of the client, before it waits for the last answer."""
+    timeline = proxy.connections[0].timeline
+    *times, _ = [chunk.time for chunk in timeline if chunk.direction == "C"]
+    return max(
+        (after - before for before, after in zip(times, times[1:])), default=0
+    )
+
+
+def test_round_trips_of_a_long_pipeline(pipeline):
+    for delay_ms in 10, 100, 1000:
+        proxy = pipeline(delay_ms)
+        # On a busy host it may have paused for as long as an answer takes.
+        if longest_pause(proxy) < 2 * proxy.delay:
+            break
+    assert proxy.round_trips == 4
+    assert len(proxy.connections[0].flights) == 2
