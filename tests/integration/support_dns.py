@@ -16,8 +16,9 @@ from fake365 import Dns
 RESOLV_CONF = """\
 nameserver {address}
 search .
-options timeout:1 attempts:1
+options timeout:{seconds} attempts:1
 """
+PATIENCE = 30  # seconds, the most that the C library takes
 #: Nobody but the server is to know a name: no multicast DNS, no systemd.
 NSSWITCH_CONF = "hosts: files dns\n"
 #: A host knows its own name.
@@ -51,12 +52,17 @@ class Resolver:
 
     def __init__(self, directory, dns):
         self.dns = dns
-        text = RESOLV_CONF.format(address=dns.address)
-        (directory / "resolv.conf").write_text(text)
+        self._resolv_conf = directory / "resolv.conf"
+        self.wait_for_answers()
         (directory / "nsswitch.conf").write_text(NSSWITCH_CONF)
         (directory / "hosts").write_text(HOSTS)
         #: put it before a command line: [*resolver.prefix, program, ...]
         self.prefix = (*UNSHARE, "sh", "-c", SCRIPT, str(directory))
+
+    def wait_for_answers(self, seconds=PATIENCE):
+        """From now on programs wait for so long."""
+        self._resolv_conf.write_text(RESOLV_CONF.format(
+            address=self.dns.address, seconds=seconds))
 
     @property
     def questions(self):
