@@ -1,4 +1,5 @@
 """A running service for tests, and what it has on disk."""
+import contextlib
 import os
 import re
 import signal
@@ -101,8 +102,9 @@ class Service:
 def process_of(service, name):
     """The id of a process that the service has started, or None."""
     for pid in children_of(service.process.pid):
-        if Path(f"/proc/{pid}/comm").read_text().strip() == name:
-            return pid
+        with contextlib.suppress(OSError):  # it has just ended
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                return pid
     return None
 
 

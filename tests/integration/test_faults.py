@@ -235,6 +235,7 @@ def test_without_descriptors_callers_wait(make_service):
     pid = service.process.pid
     usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     assert usual[0] == usual[1]
+    await_sleep(pid)  # with nothing open for a moment
     count = len(os.listdir(f"/proc/{pid}/fd"))
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, usual[1]))
     caller = service.mail._start(
