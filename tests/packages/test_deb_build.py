@@ -35,6 +35,18 @@ def test_archive_makes_itself(tmp_path):
     assert again.read_bytes() == archive.read_bytes()
 
 
+def test_archive_of_another_users_tree_is_the_same(tmp_path):
+    """Root in a container that was given a folder of the machine's."""
+    archive, tree = unpack(tmp_path, "theirs")
+    for words in ["init", "-q"], ["add", "-A", "--force"]:
+        subprocess.run(["git", *words], cwd=tree, check=True)
+    subprocess.run(["chown", "-R", "65534", tree], check=True)
+    done = subprocess.run(
+        ["packaging/dist"], cwd=tree, check=True, text=True,
+        stdout=subprocess.PIPE, env={**os.environ, "HOME": str(tmp_path)})
+    assert (tree / done.stdout.strip()).read_bytes() == archive.read_bytes()
+
+
 def test_another_build_gives_the_same_bytes(debs, tmp_path):
     tree = unpack(tmp_path, "a-folder-of-another-name-and-length")[1]
     # Everything that a builder can have otherwise.  Its unit tests have passed.
