@@ -26,25 +26,29 @@ RECIPES = {
     "sendmail365-client": ("Containerfile", "client"),
     "mail-php": ("php/Containerfile", None),
 }
-STUCK = 900  # seconds, after which a command is given up
+STUCK = 1800  # seconds, after which a command is given up
 ENVIRONMENT = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
 
 
-def _shell(script, *arguments):
+def _shell(script, *arguments, tries=roots.TRIES):
     """Run a shell script that knows `b`, which is buildah: its output.
 
-    What is mounted meanwhile, nobody else sees, and it is gone at the end.
+    What is mounted meanwhile, nobody else sees, and it is gone at the end; so
+    is what still runs, also when the one that waits for it is killed.
     """
     options = (f"--root '{KEPT}/store' --runroot '{KEPT}/run' "
                "--storage-driver overlay")
     prologue = f'set -eu\nb() {{ buildah {options} "$@"; }}\n'
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", prologue + script, "sh",
+        [*roots.APART, "sh", "-c", prologue + script, "sh",
          *map(str, arguments)],
         env=ENVIRONMENT, text=True, errors="replace", timeout=STUCK,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE)
-    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+    said = done.stdout + done.stderr
+    if done.returncode != 0 and tries > 1 and roots.UNFETCHED.search(said):
+        return _shell(script, *arguments, tries=tries - 1)
+    assert done.returncode == 0, f"{script}\n{said}"
     return done.stdout.strip()
 
 

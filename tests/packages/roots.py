@@ -6,9 +6,11 @@ is the machine's, so that apt reaches its mirror and a stand-in tenant on
 loopback is reached; `run(offline=True)` has none at all.  What one root has in a
 folder another one can share, as containers do; and a disk can be small.
 """
+import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +26,14 @@ SUITE = os.environ.get("SENDMAIL365_SUITE", "bookworm")
 # week has a new one, and what nobody has used for two goes away.
 WEEK = time.strftime("%G-%V", time.gmtime())
 UNUSED = 14 * 86400  # seconds
-STUCK = 600  # seconds, after which a command is given up
+STUCK = 1800  # seconds, after which a command is given up
+# apt-get says this before it has begun to install anything.
+UNFETCHED = re.compile(r"^E: (Failed to|Unable to) fetch ", re.M)
+TRIES = 3
+POLICY = "/usr/sbin/policy-rc.d"
+# In namespaces that end when the program does, or the one that waits for it.
+APART = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid",
+         "--fork", "--kill-child", "--mount-proc"]
 
 # Devices, and what programs expect below /dev, /run and /tmp.
 SET_UP = r"""
@@ -70,6 +79,10 @@ umount -l .
 # its children leave, as init does.
 exec chroot . sh -c 'echo ready; sleep infinity & wait'
 """
+
+
+def failure(command, done):
+    return f"{command}: status {done.returncode}\n{done.stdout}"
 
 
 class Root:
@@ -152,8 +165,7 @@ class Root:
             errors="replace", stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=STUCK,
             env={**ENVIRONMENT, **environment})
-        assert not check or done.returncode == 0, (
-            f"{command}: status {done.returncode}\n{done.stdout}")
+        assert not check or done.returncode == 0, failure(command, done)
         return done
 
     def start(self, command, user=None, **options):
@@ -185,9 +197,19 @@ class Root:
                 self.command(["cp", "/dev/stdin", path]), stdin=file,
                 check=True, env=ENVIRONMENT)
 
+    def fetch(self, command, check=True, tries=TRIES, **options):
+        """run() what calls apt-get: the mirror may have other packages by now
+        than this root knows of, or be in disorder for a moment."""
+        done = self.run(command, check=False, **options)
+        if tries > 1 and UNFETCHED.search(done.stdout):
+            self.run(["apt-get", "-q", "update"], check=False)
+            return self.fetch(command, check, tries - 1, **options)
+        assert not check or done.returncode == 0, failure(command, done)
+        return done
+
     def apt(self, *arguments, **options):
         """apt-get, without questions."""
-        return self.run(["apt-get", "-q", "-y", *arguments], **options)
+        return self.fetch(["apt-get", "-q", "-y", *arguments], **options)
 
 
 ENVIRONMENT = {
@@ -213,14 +235,17 @@ def _make(folder, build):
 def forget_unused(kept):
     """Delete what `_make` has not been asked for lately, and the rest of
     those who were killed."""
-    now = time.time()
-    for lock in kept.glob("*.lock"):
-        if now - lock.stat().st_mtime > UNUSED:
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink()
-    for scratch in kept.glob("scratch/*"):
-        if now - scratch.stat().st_mtime > UNUSED:
-            shutil.rmtree(scratch, ignore_errors=True)
+    def is_unused(path):
+        # Who else runs here makes and removes them all the time.
+        with contextlib.suppress(FileNotFoundError):
+            return time.time() - path.stat().st_mtime > UNUSED
+        return False
+
+    for lock in filter(is_unused, kept.glob("*.lock")):
+        shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+        lock.unlink(missing_ok=True)
+    for scratch in filter(is_unused, kept.glob("scratch/*")):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def base():
@@ -229,13 +254,16 @@ def base():
     def build(folder):
         forget_unused(KEPT)
         # What it mounts is gone with its namespace: who copied this root
-        # would copy all of /proc otherwise.
-        subprocess.run(
-            ["unshare", "--mount", "mmdebstrap", "--quiet",
-             "--variant=minbase", "--mode=root", "--format=directory",
-             "--skip=cleanup/apt/lists",
-             "--dpkgopt=force-unsafe-io",
-             '--aptopt=Acquire::Retries "3"', SUITE, folder], check=True)
+        # would copy all of /proc otherwise.  And it ends with who waits for it.
+        command = [*APART, "mmdebstrap", "--quiet", "--variant=minbase",
+                   "--mode=root", "--format=directory",
+                   "--skip=cleanup/apt/lists", "--dpkgopt=force-unsafe-io",
+                   '--aptopt=Acquire::Retries "3"', SUITE, folder]
+        for tries in range(TRIES, 0, -1):
+            shutil.rmtree(folder, ignore_errors=True)
+            done = subprocess.run(command, check=tries == 1)
+            if done.returncode == 0:
+                break
 
     return _make(KEPT / f"{SUITE}-{WEEK}", build)
 
@@ -252,7 +280,11 @@ def layer(name, script, *below):
         folder.mkdir()
         upper = folder / "upper"
         with Root(*below, upper=upper) as root:
-            root.run(script)
+            # Debian's way to say that no service shall start, whichever init
+            # system comes with it; ports are the machine's.
+            root.write(POLICY, "#!/bin/sh\nexit 101\n", 0o755)
+            root.fetch(script)
+            root.run(["rm", POLICY])
         shutil.rmtree(folder / "work", ignore_errors=True)
 
     return _make(KEPT / f"{name}-{key}", build) / "upper"
