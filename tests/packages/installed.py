@@ -112,7 +112,7 @@ class Host(Root):
                         user=user, input=text, **options)
 
     def received(self, count):
-        return self.tenant.wait_for_messages(count, 30)
+        return self.tenant.wait_for_messages(count)
 
 
 def wait_until(condition):

@@ -163,7 +163,7 @@ def deliver(host):
     host.activate()
     host.run("sendmail -q")
     assert sorted(host.received(3)) == ["one", "three", "two"]
-    assert host.tenant.wait_for(lambda: host.queued() == 0, 30)
+    assert host.tenant.wait_for(lambda: host.queued() == 0)
 
 
 def test_upgrade_keeps_everything(host, old, new):
