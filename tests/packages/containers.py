@@ -27,6 +27,7 @@ RECIPES = {
     "mail-php": ("php/Containerfile", None),
 }
 STUCK = 1800  # seconds, after which a command is given up
+PATIENCE = 300  # seconds, for what a container does
 ENVIRONMENT = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
 
 
@@ -292,9 +293,9 @@ class Running:
             return self.output
         return self.log.read_text(errors="replace")
 
-    def wait(self, timeout=60):
+    def wait(self):
         """Wait for its end: the exit status."""
-        return self.process.wait(timeout)
+        return self.process.wait(PATIENCE)
 
     @property
     def status(self):
@@ -312,4 +313,4 @@ class Running:
         return subprocess.run(
             [*_CRUN, *_crun(*words)], text=True, errors="replace",
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=60)
+            stderr=subprocess.STDOUT, timeout=PATIENCE)

@@ -22,7 +22,7 @@ MESSAGE = f"From: {ALERTS}\nTo: {BOSS}\nSubject: test\n\nall is well\n"
 EXCHANGE = "contoso-example.mail.protection.outlook.com"
 UNITS = TOP / "etc/systemd"
 SYSTEMD_RUNS = "/run/systemd/system"
-STUCK = 60  # seconds
+STUCK = 300  # seconds
 
 SET_UP = r"""
 set -eu

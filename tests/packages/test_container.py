@@ -64,7 +64,7 @@ def compose(images, tenant, tmp_path):
 
 def wait_for(condition, of):
     """Poll until it holds; `of` says in a failure what was said."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + containers.PATIENCE
     while not condition():
         assert time.monotonic() < deadline, of()
         time.sleep(0.02)
