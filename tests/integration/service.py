@@ -40,7 +40,9 @@ class Service:
 
     def start(self, **options):
         """Start it and wait until it listens."""
-        starts = self.log().count("started, ") if self.process else 0
+        # Another one may have been here before.
+        starts = (self.log().count("started, ")
+                  if self.log_path.exists() else 0)
         self.process = subprocess.Popen(
             [str(BUILD / "sendmail365"), "serve", "-v", "-C",
              self.mail.config],

@@ -72,6 +72,8 @@ def test_a_rotated_file_is_left_alone(logging, is_bad):
     """Also where the configuration has become wrong meanwhile."""
     logging.start()
     send(logging)
+    # The last line about it.
+    wait_until(lambda: ": removed\n" in logging.text())
     old = logging.file.rename(logging.file.with_suffix(".log.1"))
     if is_bad:
         with open(logging.mail.config, "a") as f:

@@ -46,8 +46,9 @@ def processes(service):
     """{name: process id} of the service and its children."""
     out = {"manager": service.process.pid}
     for pid in children_of(service.process.pid):
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-        out[name.removeprefix("s365-")] = pid
+        with contextlib.suppress(OSError):  # it has just ended
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+            out[name.removeprefix("s365-")] = pid
     return out
 
 
