@@ -103,7 +103,7 @@ class Machine:
                     "aliases": {"file": None}, **sections}
         sections.setdefault("service", {})["state_directory"] = None
         for folder in self.etc / "sendmail365", own:
-            self.tenant.write_config(folder, timeout=10, sections=sections)
+            self.tenant.write_config(folder, timeout=60, sections=sections)
 
     def file(self, name, content, mode=0o644):
         """Put a file below /etc."""

@@ -41,7 +41,7 @@ class Host:
 
     def configure(self, **account):
         self.config = self.tenant.write_config(
-            self.folder, timeout=10, **account)
+            self.folder, timeout=60, **account)
 
     def run(self, *command, stdin=b"", **options):
         """Run a caller, without a terminal and with a home of its own."""
