@@ -34,7 +34,8 @@ enum {
 	STOP_MS = 20 * 1000,    /* for what is in flight */
 	HOUSEKEEPING_MS = 5000, /* the longest sleep while somebody idles */
 	CLOCK_JUMP_MS = 60 * 1000,
-	N_POLLS = 3 + MANAGER_INGESTS + MANAGER_WORKERS
+	N_OWN_POLLS = 3,
+	N_POLLS = N_OWN_POLLS + MANAGER_INGESTS + MANAGER_WORKERS
 };
 
 static int64_t
@@ -517,34 +518,45 @@ sleep_ms(const struct manager *m)
 	return left < INT_MAX ? (int)left + 1 : INT_MAX;
 }
 
-/* Which polled descriptor is whose: by their order. */
-static nfds_t
-fill_polls(struct manager *m, struct pollfd *polls)
-{
-	nfds_t n = 3;
+/* What is waited for, and whose it is: of the children only those that there
+ * are, since poll(2) takes no more places than there may be descriptors. */
+struct polls {
+	struct pollfd list[N_POLLS];
+	size_t child[N_POLLS];
+	nfds_t count;
+};
 
-	polls[0] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
-	polls[1] = (struct pollfd){ .fd = m->notify_fd, .events = POLLIN };
+static void
+fill_polls(struct manager *m, struct polls *p)
+{
+	p->list[0] = (struct pollfd){ .fd = m->signal_fd, .events = POLLIN };
+	p->list[1] = (struct pollfd){ .fd = m->notify_fd, .events = POLLIN };
 	/* Where there is no descriptor left, callers wait a moment. */
-	polls[2] = (struct pollfd){ .fd = m->again_ms > 0 ? -1 : m->listen_fd,
+	p->list[2] = (struct pollfd){ .fd = m->again_ms > 0 ? -1 : m->listen_fd,
 		.events = POLLIN };
-	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++)
-		polls[n++] = (struct pollfd){ .fd = child_at(m, i)->fd,
-			.events = POLLIN };
-	return n;
+	p->count = N_OWN_POLLS;
+	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++) {
+		if (child_at(m, i)->fd == -1)
+			continue;
+		p->child[p->count] = i;
+		p->list[p->count++] = (struct pollfd){
+			.fd = child_at(m, i)->fd,
+			.events = POLLIN,
+		};
+	}
 }
 
 static void
-take_polls(struct manager *m, const struct pollfd *polls)
+take_polls(struct manager *m, const struct polls *p)
 {
-	for (size_t i = 0; i < MANAGER_INGESTS + MANAGER_WORKERS; i++)
-		if (polls[3 + i].revents != 0)
-			hear_last(m, i);
-	if (polls[1].revents != 0)
+	for (nfds_t n = N_OWN_POLLS; n < p->count; n++)
+		if (p->list[n].revents != 0)
+			hear_last(m, p->child[n]);
+	if (p->list[1].revents != 0)
 		take_arrivals(m);
-	if (polls[2].revents != 0)
+	if (p->list[2].revents != 0)
 		reception_accept(m);
-	if (polls[0].revents != 0)
+	if (p->list[0].revents != 0)
 		take_signals(m);
 }
 
@@ -620,9 +632,8 @@ show_progress(const struct manager *m, size_t *shown)
 void
 manager_run(struct manager *m)
 {
-	struct pollfd polls[N_POLLS];
+	struct polls polls;
 	size_t shown = 0;
-	nfds_t n;
 
 	m->clock_offset_ms = clock_epoch_ms() - clock_ms();
 	for (;;) {
@@ -635,9 +646,9 @@ manager_run(struct manager *m)
 		dispatch_retire_idle(m);
 		if (is_finished(m))
 			break;
-		n = fill_polls(m, polls);
-		if (poll(polls, n, sleep_ms(m)) > 0)
-			take_polls(m, polls);
+		fill_polls(m, &polls);
+		if (poll(polls.list, polls.count, sleep_ms(m)) > 0)
+			take_polls(m, &polls);
 		show_progress(m, &shown);
 	}
 }

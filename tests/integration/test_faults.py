@@ -245,9 +245,20 @@ def test_without_descriptors_callers_wait(make_service):
     caller.stdin.close()
     caller.stdin = None
     service.wait_for_log("accept: Too many open files")
+    await_sleep(pid)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
     assert_sent(finish(caller))
     assert service.mail.tenant.wait_for_messages(1)
+
+
+def test_as_many_descriptors_as_are_in_use_are_enough(make_service):
+    """A container may allow few: there are places for many more processes."""
+    service = make_service()
+    resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (64, 64))
+    assert_goes_on(service)
+    await_sleep(service.process.pid)
+    service.signal(signal.SIGTERM)
+    assert service.process.wait(STUCK) == 0
 
 
 # Disks
