@@ -208,6 +208,7 @@ bench: deps all
 	@$(PYTHON) tests/bench/bench.py
 	@$(PYTHON) tests/bench/return_time.py
 	@$(PYTHON) tests/bench/scale.py
+	@$(PYTHON) tests/bench/storm.py
 
 # ---- fuzzing: clang's libFuzzer, objects of their own ----
 

@@ -45,16 +45,16 @@ MIB = 1 << 20
 class Service:
     """The service with a queue of its own."""
 
-    def __init__(self, here, tenant, messages):
+    def __init__(self, here, tenant, messages, **account):
         self.here = here
         self.messages = messages
         self.tenant = tenant
         self.spool = here / "spool"
         here.mkdir()
-        # Both services sign in as one mailbox, which may have three.
-        self.config = tenant.write_config(here, max_connections=1, sections={
+        self.config = tenant.write_config(here, **account, sections={
             "queue": {"directory": self.spool},
             "service": {"socket": here / "submit"},
+            "log": {"level": "warning"},
         })
         self.environment = {**os.environ,
                             "SENDMAIL365_SOCKET": str(here / "submit")}
@@ -168,7 +168,9 @@ def main():
         here = Path(stack.enter_context(
             tempfile.TemporaryDirectory(prefix="s365-scale-")))
         tenant = stack.enter_context(Tenant())
-        services = [Service(here / name, tenant, count) for name, count in
+        # Both sign in as one mailbox, which may have three connections.
+        services = [Service(here / name, tenant, count, max_connections=1)
+                    for name, count in
                     (("short", SHORT), ("long", options.messages))]
         for one in services:
             stack.callback(one.stop)
