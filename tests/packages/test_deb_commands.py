@@ -173,7 +173,7 @@ def remove(host):
 
 
 def test_removal(host):
-    assert remove(host) == {"invoke-rc.d sendmail365", "rm -rf"}
+    assert remove(host) == {"invoke-rc.d sendmail365", "rm -rf", "rm -f"}
     host.fake_systemd()
     assert remove(host) == {"deb-systemd-invoke stop", "systemctl stop"}
     # And now for good.
