@@ -171,17 +171,23 @@ limits_free(struct limits **limits)
 
 /* ---- connections ---- */
 
-/* A lock of this open file, so that one process can have several.  -1 with
- * errno. */
-static int
-set_lock(int fd, off_t octet, short type, int command)
+static struct flock
+lock_of(off_t octet, short type)
 {
-	struct flock lock = {
+	return (struct flock){
 		.l_type = type,
 		.l_whence = SEEK_SET,
 		.l_start = octet,
 		.l_len = 1,
 	};
+}
+
+/* A lock of this open file, so that one process can have several.  -1 with
+ * errno. */
+static int
+set_lock(int fd, off_t octet, short type, int command)
+{
+	struct flock lock = lock_of(octet, type);
 	int r;
 
 	do
@@ -293,12 +299,7 @@ lock_taken(const struct limits *l, short type)
 static bool
 is_in_flight(const struct limits *l, uint32_t place)
 {
-	struct flock lock = {
-		.l_type = F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = place_of(place),
-		.l_len = 1,
-	};
+	struct flock lock = lock_of(place_of(place), F_WRLCK);
 
 	return fcntl(l->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
