@@ -22,13 +22,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from mailers import BUILD, TOP, file_system, wait_until
+from mailers import BUILD, file_system, wait_until
 
-sys.path.insert(0, str(TOP / "tests/integration"))
-
-from fake365 import Tenant  # noqa: E402
-from long_queue import fill  # noqa: E402
-from support import children_of, peak_memory  # noqa: E402
+from fake365 import Tenant
+from long_queue import fill
+from support import children_of, peak_memory
 
 SHORT = 10
 BATCH = 200

@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 
 from mailers import BUILD, file_system, wait_until
-from scale import MESSAGE, Service, Tenant
+from scale import MESSAGE, Service
 
-ALERTS = "alerts@contoso.example"
+from fake365 import ALERTS, Tenant
+
 #: messages, and the seconds that are a minute here
 RATE = (400, 8)
 
